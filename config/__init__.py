@@ -1,0 +1,1 @@
+"""Settings and manifests: the only room that knows YAML and the environment."""

@@ -1,0 +1,83 @@
+"""What a person gives for a signal's parameters -> the number or text that its program gets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from config.errors import ConfigError
+from config.loader import nearest
+from config.manifest import BoolParameter, ChoiceParameter, IntParameter, Manifest, Parameter
+
+__all__ = ("describe", "resolve_parameters", "value_of")
+
+_BOOLEANS = {"true": 1, "yes": 1, "on": 1, "1": 1, "false": 0, "no": 0, "off": 0, "0": 0}
+
+
+def describe(parameter: Parameter) -> str:
+    """The values that a parameter takes, for help and errors."""
+    if isinstance(parameter, IntParameter):
+        return "a whole number" + (" from {} to {}".format(*parameter.range) if parameter.range else "")
+    if isinstance(parameter, BoolParameter):
+        return "true or false"
+    if isinstance(parameter, ChoiceParameter):
+        return "one of " + ", ".join(parameter.choices)
+    return f"text that matches {parameter.pattern}"
+
+
+def value_of(parameter: Parameter, text: str) -> int | str:
+    """The value of ``text``. Raises ValueError if the parameter does not take it."""
+    if isinstance(parameter, IntParameter):
+        if not re.fullmatch(r"-?\d{1,19}", text):
+            raise ValueError
+        low, high = parameter.range or (-(2**63), 2**63 - 1)
+        if not low <= int(text) <= high:
+            raise ValueError
+        return int(text)
+    if isinstance(parameter, BoolParameter):
+        if text.lower() not in _BOOLEANS:
+            raise ValueError
+        return _BOOLEANS[text.lower()]
+    if isinstance(parameter, ChoiceParameter):
+        if text not in parameter.choices:
+            raise ValueError
+        return parameter.choices[text]
+    if not re.fullmatch(parameter.pattern, text):
+        raise ValueError
+    return text
+
+
+def default_of(parameter: Parameter) -> int | str:
+    """What the program gets when nobody says anything."""
+    if isinstance(parameter, ChoiceParameter):
+        return parameter.choices[parameter.default]
+    return int(parameter.default) if isinstance(parameter, BoolParameter) else parameter.default
+
+
+def resolve_parameters(
+    manifests: Mapping[str, Manifest], settings: Sequence[tuple[str, str]]
+) -> dict[str, dict[str, int | str]]:
+    """The value of every parameter of every signal; ``settings`` are (``NAME`` or ``SIGNAL.NAME``, text)."""
+    values = {
+        signal: {name: default_of(parameter) for name, parameter in manifest.parameters.items()}
+        for signal, manifest in manifests.items()
+    }
+    for given, text in settings:
+        signal, name = _whose(manifests, given)
+        parameter = manifests[signal].parameters[name]
+        try:
+            values[signal][name] = value_of(parameter, text)
+        except ValueError:
+            raise ConfigError(f"{signal}.{name}={text!r}: expected {describe(parameter)}") from None
+    return values
+
+
+def _whose(manifests: Mapping[str, Manifest], given: str) -> tuple[str, str]:
+    known = [f"{signal}.{name}" for signal, manifest in manifests.items() for name in manifest.parameters]
+    owners = [full for full in known if given in (full, full.rpartition(".")[2])]
+    if not owners:
+        raise ConfigError(f"no parameter {given!r}{nearest(given, known + [name.split('.')[1] for name in known])}")
+    if len(owners) > 1:
+        raise ConfigError(f"{given!r} is a parameter of several signals; write {' or '.join(owners)}")
+    signal, _, name = owners[0].rpartition(".")
+    return signal, name

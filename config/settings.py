@@ -1,0 +1,39 @@
+"""The file given by ``--config``: what a run's flags can say, and the parameters of its signals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Union
+
+import msgspec
+
+from config.loader import load
+
+__all__ = ("RunSettings", "load_run_settings")
+
+
+class RunSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Defaults for ``orchestrate run``; a flag beats the file. ``parameters`` are keyed by signal, then by name."""
+
+    duration: str | None = None
+    interval: str | None = None
+    output: str | None = None
+    record: str | None = None
+    bpftrace: str | None = None
+    otlp_endpoint: str | None = None
+    otlp_protocol: str | None = None
+    parameters: dict[str, dict[str, Union[bool, int, str]]] = {}
+
+    def assignments(self, signals: list[str]) -> list[tuple[str, str]]:
+        """The parameters of ``signals`` as ``--set`` would give them."""
+        return [
+            (f"{signal}.{name}", str(value).lower() if isinstance(value, bool) else str(value))
+            for signal, values in self.parameters.items()
+            if signal in signals
+            for name, value in values.items()
+        ]
+
+
+def load_run_settings(path: str | None) -> RunSettings:
+    """Read the file; without one, nothing is set."""
+    return load(Path(path), RunSettings) if path else RunSettings()

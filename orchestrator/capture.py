@@ -1,0 +1,162 @@
+"""One bpftrace at work: its program, its process, and the pipeline that reads it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from orchestrator.bpftrace import explain, worth_telling
+from orchestrator.catalog import Signal
+from orchestrator.errors import HostError
+from orchestrator.pipeline import Pipeline, Sink
+from orchestrator.process import GAP, BpftraceProcess
+from orchestrator.program import join_programs
+from orchestrator.signals.clock import Clock
+from orchestrator.signals.model import LogRecord, Metric, Scope
+from parsers.records import Unparsed
+from parsers.stream import OutputStream
+
+__all__ = ("STRING_LIMIT", "Capture", "Launch", "start_capture")
+
+# What 0.17 can have at most (its stack); the same everywhere, so that all versions clip alike.
+STRING_LIMIT = 200
+_START_SECONDS = 60.0
+_GRACE_SECONDS = 10.0
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What every bpftrace of a run is started with; ``rendered`` holds the program of each signal by name."""
+
+    path: str
+    environment: Mapping[str, str]
+    rendered: Mapping[str, str]
+    interval: float
+
+    def start(self, signals: Sequence[Signal]) -> BpftraceProcess:
+        """Start the joined program of ``signals``, read from standard input: a wrapper may see other files than we."""
+        program = join_programs(self.rendered, signals, self.interval)
+        return BpftraceProcess([self.path, "-f", "json", "-"], program, self.environment)
+
+
+class Capture:
+    """A started bpftrace. ``pump`` it often: each call passes on what has come."""
+
+    def __init__(
+        self, process: BpftraceProcess, signals: Sequence[Signal], sink: Sink, record: BinaryIO | None = None
+    ) -> None:
+        self.process = process
+        self.signals = signals
+        self.pipeline = Pipeline(signals, STRING_LIMIT, Clock(), sink)
+        self._stream = OutputStream()
+        self._record = record
+        self._plain: list[str] = []
+        self.at_end = False
+
+    def pump(self, timeout: float) -> bool:
+        """Pass on one chunk; False if none came in ``timeout`` seconds, or the output is at its end."""
+        if self.at_end:
+            return False
+        try:
+            chunk = self.process.output.get(timeout)
+        except TimeoutError:
+            return False
+        if chunk is GAP:
+            self._stream.gap()
+            self.pipeline.stream.dropped_lines = self.process.output.dropped_lines
+            return True
+        if self._record is not None:
+            self._record.write(chunk)
+        records = self._stream.feed(chunk) if chunk else self._stream.close()
+        if not self.pipeline.ready:
+            # `No probes to attach` comes in plain text on standard output, and is all that some failures say.
+            self._plain += [record.line.decode(errors="replace") for record in records if isinstance(record, Unparsed)]
+        self.pipeline.feed(records)
+        if not chunk:
+            self.at_end = True
+            self.pipeline.close()
+        return not self.at_end
+
+    def wait_ready(self, stopped: Callable[[], bool]) -> bool:
+        """Pump until all probes are attached. False if bpftrace ended, or we were told to stop, before."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not (self.pipeline.ready or self.at_end or stopped()):
+            if time.monotonic() > deadline:
+                self.process.kill()
+            self.pump(_POLL_SECONDS)
+        return self.pipeline.ready
+
+    def stop(self) -> int:
+        """Ask for the last maps and read to the end; return the exit code.
+
+        As long as output comes there is patience: resolving symbols at the end can take long.
+        """
+        self.process.interrupt()
+        quiet_since = time.monotonic()
+        while not self.at_end:
+            if self.pump(_POLL_SECONDS):
+                quiet_since = time.monotonic()
+            elif time.monotonic() - quiet_since > _GRACE_SECONDS:
+                self.process.kill()
+        return self.process.wait(_GRACE_SECONDS)
+
+    def failure(self) -> str:
+        """Why bpftrace ended by itself, in a sentence."""
+        code = self.process.wait(_GRACE_SECONDS)
+        return explain([*self._plain, *self.process.stderr], code)
+
+    def told(self) -> list[str]:
+        """What bpftrace said on stderr, without the harmless."""
+        return worth_telling(self.process.stderr)
+
+
+class _Nothing:
+    """A sink for trials."""
+
+    def log(self, _scope: Scope, _record: LogRecord) -> None:
+        """Take nothing."""
+
+    def metrics(self, _metrics: dict[Scope, list[Metric]]) -> None:
+        """Take nothing."""
+
+
+def start_capture(
+    launch: Launch,
+    process: BpftraceProcess,
+    signals: Sequence[Signal],
+    make_capture: Callable[[BpftraceProcess, Sequence[Signal]], Capture],
+    stopped: Callable[[], bool],
+) -> tuple[Capture, dict[str, str]]:
+    """Wait for the joined program; if it cannot start, find out which signals cannot, and start it without them.
+
+    Returns the capture and the reason of each signal that was left out. Raises HostError when none is left.
+    """
+    capture = make_capture(process, signals)
+    if capture.wait_ready(stopped) or stopped():
+        return capture, {}
+    reason = capture.failure()
+    if len(signals) == 1:
+        raise HostError(f"{signals[0].name} cannot run: {reason}")
+    failed = {
+        signal.name: why for signal in signals if (why := _trial(launch, signal, stopped)) is not None and not stopped()
+    }
+    good = [signal for signal in signals if signal.name not in failed]
+    if not good:
+        raise HostError("; ".join(f"{name} cannot run: {why}" for name, why in failed.items()))
+    if not failed:
+        raise HostError(f"{', '.join(signal.name for signal in signals)} cannot run together: {reason}")
+    capture, more = start_capture(launch, launch.start(good), good, make_capture, stopped)
+    return capture, {**failed, **more}
+
+
+def _trial(launch: Launch, signal: Signal, stopped: Callable[[], bool]) -> str | None:
+    """Why a signal cannot start by itself; None if it can."""
+    capture = Capture(launch.start([signal]), [signal], _Nothing())
+    if capture.wait_ready(stopped) or stopped():
+        capture.process.kill()
+        capture.process.wait(_GRACE_SECONDS)
+        return None
+    return capture.failure()

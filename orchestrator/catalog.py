@@ -1,0 +1,175 @@
+"""Signals: pairs ``NAME.bt`` and ``NAME.yaml``, found by glob; each is checked against its other half."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from config.errors import ConfigError
+from config.loader import load, nearest
+from config.manifest import Attribute, BoolParameter, Event, Manifest, Parameter
+from config.parameters import default_of
+from orchestrator.errors import OrchestratorError, UsageError
+from orchestrator.host import Host
+from orchestrator.signals.decoders import DECODERS
+from parsers.source import getopt_defaults, map_names, probes_used, render, string_literal, without_dead_probes
+
+__all__ = ("Signal", "find_signals", "load_signal", "signal_names")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One pair: its name, where it stands, its program as written, and what it means."""
+
+    name: str
+    path: Path
+    source: str
+    manifest: Manifest
+
+    def facts(self, host: Host) -> dict[str, int]:
+        """What the program wants to know of this host, 1 or 0 each."""
+        return {
+            name: int(_holds(host, fact.btf, fact.tracepoint, fact.field, fact.without))
+            for name, fact in self.manifest.host.items()
+        }
+
+    def render(self, values: dict[str, int | str], host: Host) -> str:
+        """The program for this host with these parameters, without the probes that could do nothing."""
+        return without_dead_probes(render(self.source, {**values, **self.facts(host)}))
+
+    def probes(self, program: str) -> list[str]:
+        """The attach points of a rendered program."""
+        return probes_used(program)
+
+    @property
+    def needs_btf(self) -> bool:
+        """Whether the signal cannot run without BTF."""
+        return any(fact.btf == "required" for fact in self.manifest.host.values())
+
+    @property
+    def scratch_maps(self) -> list[str]:
+        """Maps that mean nothing outside the program."""
+        manifest = self.manifest
+        known = {*manifest.metrics, manifest.emitted}
+        return [name for name in map_names(self.source) if name not in known]
+
+    @property
+    def exported_maps(self) -> list[str]:
+        """Maps to print."""
+        return [name for name in map_names(self.source) if name not in self.scratch_maps]
+
+
+def _holds(host: Host, btf: bool | str | None, tracepoint: str | None, field: str | None, without: str | None) -> bool:
+    if btf is not None:
+        return host.has_btf == bool(btf)
+    fields = host.tracepoint_fields(*(tracepoint or ":").split(":", 1))
+    if fields is None:
+        return False
+    return (field is None or field in fields) and (without is None or without not in fields)
+
+
+def _folder() -> Path:
+    spec = find_spec("bt_scripts")
+    locations = list(spec.submodule_search_locations or ()) if spec else []
+    if not locations:
+        raise OrchestratorError("the built-in signals (bt_scripts) are not installed: install bpftrace-orchestrator anew")
+    return Path(locations[0])
+
+
+def signal_names() -> list[str]:
+    """The built-in signals."""
+    return sorted(path.stem for path in _folder().glob("*.yaml") if path.with_suffix(".bt").is_file())
+
+
+def find_signals(targets: str) -> list[Signal]:
+    """The signals of ``tcp,exec``; a target with a slash or ``.bt`` is a file with its manifest beside it."""
+    names = [name.strip() for name in targets.split(",")]
+    if not all(names):
+        raise UsageError(f"empty target in {targets!r}; write them as tcp,exec")
+    signals = [load_signal(name) for name in dict.fromkeys(names)]
+    doubles = {signal.name for signal in signals if [other.name for other in signals].count(signal.name) > 1}
+    if doubles:
+        raise UsageError(f"two targets are called {', '.join(sorted(doubles))}; rename one of the files")
+    return signals
+
+
+def load_signal(target: str) -> Signal:
+    """The signal of one target, checked."""
+    if "/" in target or target.endswith(".bt"):
+        path = Path(target)
+        if not path.is_file():
+            raise UsageError(f"no such file: {target}")
+        if not path.with_suffix(".yaml").is_file():
+            raise UsageError(
+                f"{target} has no manifest: write {path.with_suffix('.yaml')} to say what its maps and events mean"
+            )
+    else:
+        path = _folder() / f"{target}.bt"
+        if target not in signal_names():
+            raise UsageError(f"no signal {target!r}{nearest(target, signal_names())}; `orchestrate list` shows them all")
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    manifest_path = path.with_suffix(".yaml")
+    signal = Signal(path.stem, path, source, load(manifest_path, Manifest))
+    for problem in _problems(signal):
+        raise ConfigError(f"{manifest_path}: {problem}")
+    return signal
+
+
+def _problems(signal: Signal) -> Iterator[str]:
+    """What is wrong between the two halves of a pair."""
+    yield from _parameter_problems(signal)
+    manifest, maps = signal.manifest, map_names(signal.source)
+    for name in [*manifest.metrics, *filter(None, [manifest.emitted])]:
+        if name not in maps:
+            yield f"{signal.path.name} has no map @{name}{nearest(name, maps)}"
+    for tag, event in manifest.events.items():
+        yield from _event_problems(signal, tag, event)
+    for metric_name, metric in manifest.metrics.items():
+        for key in metric.keys:
+            yield from _decoder_problems(f"metrics.{metric_name}", key)
+
+
+def _parameter_problems(signal: Signal) -> Iterator[str]:
+    manifest, asked = signal.manifest, getopt_defaults(signal.source)
+    given = {*manifest.parameters, *manifest.host}
+    for name in asked:
+        if name not in given:
+            yield f"{signal.path.name} asks for {name!r}, which is neither a parameter nor a host fact"
+    for name, parameter in manifest.parameters.items():
+        if name not in asked:
+            yield f"parameter {name!r} is not used by {signal.path.name}"
+        elif asked[name] != _literal(parameter):
+            yield f"parameter {name!r} has default {_literal(parameter)}, but {signal.path.name} has {asked[name]}"
+
+
+def _literal(parameter: Parameter) -> str:
+    value = default_of(parameter)
+    return string_literal(value) if isinstance(value, str) else str(value)
+
+
+def _event_problems(signal: Signal, tag: str, event: Event) -> Iterator[str]:
+    if f'("{tag}"' not in signal.source:
+        yield f"{signal.path.name} prints no event {tag!r}"
+    names = [field.name for field in event.fields if field.name]
+    if sum(field.type == "time" for field in event.fields) != 1:
+        yield f"events.{tag}: exactly one field has to have type: time"
+    for field in event.fields:
+        yield from _decoder_problems(f"events.{tag}", field)
+    for part_tag, part in event.parts.items():
+        yield from _decoder_problems(f"events.{tag}.parts.{part_tag}", part)
+        if part.size is not None and part.size not in names:
+            yield f"events.{tag}.parts.{part_tag}: size {part.size!r} is no field of the event{nearest(part.size, names)}"
+        if not re.search(rf'"{re.escape(part_tag)}[" ]', signal.source):
+            yield f"{signal.path.name} prints no part {part_tag!r}"
+
+
+def _decoder_problems(where: str, attribute: Attribute) -> Iterator[str]:
+    for decoder in [*filter(None, [attribute.decode]), *attribute.also.values()]:
+        if decoder not in DECODERS:
+            yield f"{where}: no decoder {decoder!r}{nearest(decoder, list(DECODERS))}"

@@ -1,0 +1,35 @@
+"""One module per command: its arguments, and what it does. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ("COMMANDS", "Command")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand: ``module`` has ``add_arguments(parser)`` and ``run(arguments) -> exit code``."""
+
+    name: str
+    help: str
+
+    @property
+    def module(self) -> str:
+        """The module that does it."""
+        return f"orchestrator.commands.{self.name}"
+
+
+COMMANDS = (
+    Command("run", "trace signals and deliver what they say as OTLP"),
+    Command("list", "the signals: what they trace, what they become, whether they can run here"),
+    Command("show", "a signal: its program as it would be run, its parameters, what its maps and events become"),
+    Command("check", "this host: what tracing needs, and how to mend what is missing"),
+)
+
+AddArguments = Callable[["argparse.ArgumentParser"], None]

@@ -1,0 +1,36 @@
+"""``orchestrate run``: from signals to delivered telemetry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ("add_arguments", "run")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``run``; they are a contract."""
+    parser.add_argument("targets", metavar="TARGET[,TARGET...]", help="signals (`orchestrate list`) or paths of .bt files")
+    parser.add_argument("--duration", metavar="TIME", help="how long, from when all probes are attached: 500ms, 30s, 5m; default: until Ctrl-C or SIGTERM")
+    parser.add_argument("--interval", metavar="TIME", help="how often metrics are read (default 10s)")
+    parser.add_argument("--config", metavar="FILE", help="a YAML file with defaults for these flags")
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="a parameter of a signal; SIGNAL.NAME=VALUE where two share it"
+    )
+    parser.add_argument("--pid", metavar="N", help="only this process, filtered in the kernel")
+    parser.add_argument("--comm", metavar="NAME", help="only processes of this command name, filtered in the kernel")
+    parser.add_argument("--output", metavar="FILE|-", help="write OTLP JSON lines; - is standard output")
+    parser.add_argument("--otlp-endpoint", metavar="URL", help="send OTLP there (or OTEL_EXPORTER_OTLP_ENDPOINT)")
+    parser.add_argument("--otlp-protocol", metavar="PROTOCOL", help="grpc, http/protobuf or http/json")
+    parser.add_argument("--record", metavar="FILE", help="keep bpftrace's own output as well")
+    parser.add_argument("--bpftrace", metavar="PATH", help="the bpftrace to run (default: from PATH)")
+    parser.add_argument("--summary", action="store_true", help="print the summary also when stderr is no terminal")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trace until the time is over or a signal comes; return the exit code."""
+    from orchestrator.run import Options, run_capture  # noqa: PLC0415 - everything else hangs on it
+
+    return run_capture(Options.of(arguments))

@@ -1,0 +1,144 @@
+"""The thread that sends: requests wait in memory while the network takes its time, and nobody waits for them.
+
+What cannot be sent is kept in a file of OTLP JSON lines, which any Collector can read later.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from orchestrator.delivery.files import JsonLines
+from orchestrator.delivery.retry import send_with_retry
+from orchestrator.delivery.transport import Outcome, Request, Status, Transport
+
+__all__ = ("Sender",)
+
+_QUEUE_LIMIT = 64 << 20
+_RETRY_FOR = 60.0
+_ATTEMPT_TIMEOUT = 10.0
+
+
+class Sender(threading.Thread):
+    """Sends requests in order. ``say`` is called with each new problem, once; counts are in items."""
+
+    def __init__(
+        self, open_transport: Callable[[], Transport], fallback: Callable[[], str], say: Callable[[str], None]
+    ) -> None:
+        super().__init__(daemon=True, name="sender")
+        self._open = open_transport
+        self._fallback_path = fallback
+        self._say = say
+        self._said: set[str] = set()
+        self._queue: deque[Request] = deque()
+        self._size = 0
+        self._changed = threading.Condition()
+        self._stop_retrying = threading.Event()
+        self._closing: float | None = None
+        self._reached = False
+        self.kept: JsonLines | None = None
+        self.sent = 0
+        self.rejected = 0
+        self.kept_items = 0
+        self.lost_items = 0
+
+    def submit(self, request: Request) -> None:
+        """Queue a request; when too much waits already, it goes to the file at once."""
+        with self._changed:
+            if self._size + len(request.body) <= _QUEUE_LIMIT:
+                self._queue.append(request)
+                self._size += len(request.body)
+                self._changed.notify()
+                return
+        self._keep(request, "more waits to be sent than memory is there for")
+
+    def finish(self, grace: float) -> None:
+        """Send what waits, for at most ``grace`` seconds (2 where the endpoint was never reached); keep the rest."""
+        with self._changed:
+            self._closing = time.monotonic() + (grace if self._reached or not self._said else min(grace, 2.0))
+            self._changed.notify()
+        self.join(timeout=max(0.0, self._closing - time.monotonic()))
+        self._stop_retrying.set()
+        self.join(timeout=_ATTEMPT_TIMEOUT + 1.0)
+        if self.kept is not None:
+            self.kept.close()
+
+    def run(self) -> None:
+        """Send until told to finish and nothing is left."""
+        transport = self._open()
+        try:
+            while (request := self._next()) is not None:
+                self._deliver(transport, request)
+        finally:
+            transport.close()
+
+    def _next(self) -> Request | None:
+        with self._changed:
+            while not self._queue:
+                if self._closing is not None:
+                    return None
+                self._changed.wait()
+            request = self._queue.popleft()
+            self._size -= len(request.body)
+            return request
+
+    def _deliver(self, transport: Transport, request: Request) -> None:
+        if self._stop_retrying.is_set() and not self._reached:
+            self._keep(request, "")
+            return
+        deadline = time.monotonic() + _RETRY_FOR
+        outcome = send_with_retry(
+            _Watched(transport, self._watch),
+            request,
+            timeout=_ATTEMPT_TIMEOUT,
+            deadline=deadline if self._closing is None else min(deadline, self._closing),
+            sleep=self._stop_retrying.wait,
+        )
+        if outcome.status is Status.ACCEPTED:
+            self.sent += request.items - outcome.rejected
+            self.rejected += outcome.rejected
+        else:
+            self._keep(request, "")
+
+    def _watch(self, endpoint: str, outcome: Outcome) -> None:
+        """After every attempt: tell a person what is wrong as soon as it is known."""
+        if outcome.status is Status.ACCEPTED:
+            self._reached = True
+        if outcome.message:
+            self._tell(f"{endpoint}: {outcome.message}")
+
+    def _tell(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            self._say(message)
+
+    def _keep(self, request: Request, reason: str) -> None:
+        if reason:
+            self._tell(reason)
+        try:
+            if self.kept is None:
+                self.kept = JsonLines(self._fallback_path())
+            self.kept.write(request)
+            self.kept_items += request.items
+        except OSError as error:
+            self.lost_items += request.items
+            self._tell(f"what was not sent could not be kept either: {error}")
+
+
+class _Watched:
+    """A transport that shows every outcome to someone."""
+
+    def __init__(self, transport: Transport, watch: Callable[[str, Outcome], None]) -> None:
+        self._transport = transport
+        self._watch = watch
+        self.endpoint = transport.endpoint
+
+    def send(self, request: Request, timeout: float) -> Outcome:
+        outcome = self._transport.send(request, timeout)
+        self._watch(self.endpoint, outcome)
+        return outcome
+
+    def close(self) -> None:
+        self._transport.close()

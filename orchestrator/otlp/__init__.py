@@ -1,0 +1,1 @@
+"""Signal data -> OTLP messages and bytes. Pure."""

@@ -1,0 +1,91 @@
+"""OTLP messages -> OTLP JSON.
+
+It differs from protobuf's own JSON mapping (specification, protocol/otlp.md, "JSON Protobuf Encoding"): trace and span
+ids are hexadecimal, enums are numbers. 64-bit integers are decimal strings in both, other bytes base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 import ExportProfilesServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from config.otlp import Signal
+
+__all__ = ("to_json",)
+
+_REQUESTS: dict[Signal, type[Message]] = {
+    "logs": ExportLogsServiceRequest,
+    "metrics": ExportMetricsServiceRequest,
+    "traces": ExportTraceServiceRequest,
+    "profiles": ExportProfilesServiceRequest,
+}
+_HEX_FIELDS = {"trace_id", "span_id", "parent_span_id"}
+_64_BIT = {
+    FieldDescriptor.TYPE_INT64,
+    FieldDescriptor.TYPE_UINT64,
+    FieldDescriptor.TYPE_SINT64,
+    FieldDescriptor.TYPE_FIXED64,
+    FieldDescriptor.TYPE_SFIXED64,
+}
+_FLOATS = {FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT}
+
+_Convert = Callable[[Any], Any]
+_converters: dict[str, dict[int, tuple[str, _Convert]]] = {}
+
+
+def to_json(signal: Signal, body: bytes) -> bytes:
+    """A serialised ``Export*ServiceRequest`` as one line of JSON, without its newline."""
+    return msgspec.json.encode(_convert_message(_REQUESTS[signal].FromString(body)))
+
+
+def _convert_message(message: Any) -> dict[str, Any]:
+    descriptor = message.DESCRIPTOR
+    converters = _converters.get(descriptor.full_name) or _compile(descriptor)
+    result = {}
+    for field, value in message.ListFields():
+        name, convert = converters[field.number]
+        result[name] = convert(value)
+    return result
+
+
+def _compile(descriptor: Descriptor) -> dict[int, tuple[str, _Convert]]:
+    compiled: dict[int, tuple[str, _Convert]] = {}
+    for field in descriptor.fields:
+        convert = _scalar(field)
+        if field.is_repeated:
+            compiled[field.number] = (field.json_name, _each(convert))
+        else:
+            compiled[field.number] = (field.json_name, convert)
+    _converters[descriptor.full_name] = compiled
+    return compiled
+
+
+def _each(convert: _Convert) -> _Convert:
+    return lambda values: [convert(value) for value in values]
+
+
+def _double(value: float) -> float | str:
+    """JSON has no NaN and no infinity; protobuf's mapping spells them out."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _scalar(field: FieldDescriptor) -> _Convert:
+    if field.type == FieldDescriptor.TYPE_MESSAGE:
+        return _convert_message
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return bytes.hex if field.name in _HEX_FIELDS else lambda value: base64.b64encode(value).decode("ascii")
+    if field.type in _64_BIT:
+        return str
+    return _double if field.type in _FLOATS else lambda value: value

@@ -1,0 +1,172 @@
+"""A bpftrace process: program in, bytes and stderr lines out, an exit code; it never outlives us.
+
+The pipe from bpftrace never fills up: a thread of its own reads it into memory and waits for nothing else. A bpftrace
+that is blocked in write() when a signal comes throws away everything it still had to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from orchestrator.errors import HostError
+
+__all__ = ("GAP", "BpftraceProcess", "Drain")
+
+_PR_SET_PDEATHSIG = 1
+_READ_SIZE = 1 << 16
+_PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
+_DRAIN_LIMIT = 128 << 20
+_STDERR_LINES = 400
+
+# What Drain.get() returns where bytes had to be dropped.
+GAP = None
+
+
+class Drain(threading.Thread):
+    """Reads a file descriptor to its end, into at most ``limit`` bytes of memory; what comes above that is counted."""
+
+    def __init__(self, descriptor: int, limit: int = _DRAIN_LIMIT) -> None:
+        super().__init__(daemon=True, name="drain")
+        self._descriptor = descriptor
+        self._limit = limit
+        self._chunks: deque[bytes | None] = deque()
+        self._size = 0
+        self._changed = threading.Condition()
+        self.dropped_bytes = 0
+        self.dropped_lines = 0
+
+    def run(self) -> None:
+        """Read until the other side closes."""
+        while chunk := self._read():
+            with self._changed:
+                if self._size + len(chunk) > self._limit:
+                    self._drop(chunk)
+                else:
+                    self._chunks.append(chunk)
+                    self._size += len(chunk)
+                self._changed.notify()
+        with self._changed:
+            self._chunks.append(b"")
+            self._changed.notify()
+
+    def get(self, timeout: float) -> bytes | None:
+        """The next chunk, ``GAP``, or ``b""`` at the end. Raises TimeoutError if there is nothing yet."""
+        with self._changed:
+            if not self._chunks and not self._changed.wait(timeout):
+                raise TimeoutError
+            if not self._chunks:
+                raise TimeoutError
+            chunk = self._chunks[0]
+            if chunk != b"":  # the end stays where it is
+                self._chunks.popleft()
+                self._size -= len(chunk or b"")
+            return chunk
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._descriptor, _READ_SIZE)
+        except OSError:
+            return b""
+
+    def _drop(self, chunk: bytes) -> None:
+        self.dropped_bytes += len(chunk)
+        self.dropped_lines += chunk.count(b"\n")
+        if not self._chunks or self._chunks[-1] is not GAP:
+            self._chunks.append(GAP)
+
+
+class BpftraceProcess:
+    """One bpftrace with its pipes drained. Start it from a thread that lives as long as it shall."""
+
+    def __init__(self, argv: Sequence[str], program: str, environment: Mapping[str, str]) -> None:
+        parent = os.getpid()
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(environment),
+                start_new_session=True,  # Ctrl-C is ours: bpftrace is told in its own time
+                preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - no other thread holds a lock here
+                bufsize=0,
+            )
+        except OSError as error:
+            raise HostError(f"{argv[0]} cannot be run: {error.strerror}") from None
+        assert self._process.stdin and self._process.stdout and self._process.stderr  # noqa: S101 - for the type checker
+        self.stdout = self._process.stdout
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        self.output = Drain(self.stdout.fileno())
+        self.output.start()
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._stderr_reader = threading.Thread(target=self._read_stderr, daemon=True, name="stderr")
+        self._stderr_reader.start()
+        self._stdin_writer = threading.Thread(target=self._write, args=(program.encode(),), daemon=True, name="stdin")
+        self._stdin_writer.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id, of a wrapper if bpftrace is started by one."""
+        return self._process.pid
+
+    @property
+    def stderr(self) -> list[str]:
+        """The last lines of stderr."""
+        return list(self._stderr)
+
+    def interrupt(self) -> None:
+        """Ask for the end: bpftrace runs END and prints its maps."""
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._signal(signal.SIGKILL)
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the end and its last words; a process that does not end in time is killed."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        deadline = time.monotonic() + 2.0
+        for thread in (self.output, self._stderr_reader, self._stdin_writer):
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return code
+
+    def _signal(self, number: int) -> None:
+        """To the whole group: a wrapper that does not exec would keep the signal for itself."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def _write(self, program: bytes) -> None:
+        assert self._process.stdin  # noqa: S101 - for the type checker
+        with contextlib.suppress(OSError), self._process.stdin as stdin:
+            stdin.write(program)
+
+    def _read_stderr(self) -> None:
+        assert self._process.stderr  # noqa: S101 - for the type checker
+        for line in self._process.stderr:
+            self._stderr.append(line.decode(errors="backslashreplace").rstrip("\n"))
+
+
+def _die_with(parent: int) -> None:
+    """Runs in the child before exec: when our process ends, however it does, the kernel kills the child."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended in between
+        os._exit(1)

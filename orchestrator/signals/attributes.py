@@ -1,0 +1,62 @@
+"""One printed value -> the attributes that a manifest makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from config.manifest import Attribute, Field
+from orchestrator.signals.decoders import DECODERS
+from orchestrator.signals.model import AttributeValue
+
+__all__ = ("Setter", "compile_attribute", "number")
+
+Setter = Callable[[Any, dict[str, AttributeValue]], None]
+_INT64 = range(-(2**63), 2**63)
+
+
+def number(value: Any) -> int:
+    """An integer as bpftrace prints it: also as a string (0.24 and later, above 2^53) or as a boolean."""
+    if isinstance(value, (int, str)):
+        return int(value)
+    raise TypeError(f"not a number: {value!r:.40}")
+
+
+def _fit(value: int) -> AttributeValue:
+    """OTLP's integers are signed: an unsigned one above 2^63 is kept as text."""
+    return value if value in _INT64 else str(value)
+
+
+def _decode(rule: Attribute) -> Callable[[Any], AttributeValue | None]:
+    if rule.values:
+        names = rule.values
+        return lambda value: names.get(value, rule.default or str(value))
+    if rule.decode:
+        decode = DECODERS[rule.decode]
+        return lambda value: rule.default if (decoded := decode(value)) is None else decoded
+    if isinstance(rule, Field) and rule.scale:
+        factor = Fraction(rule.scale)
+        return lambda value: float(value * factor)
+    return lambda value: _fit(value) if isinstance(value, int) else value
+
+
+def compile_attribute(rule: Attribute, *, is_number: bool) -> Setter:
+    """Make the function that puts what ``rule`` says of a value into a dict."""
+    attribute, omit, decode = rule.attribute, rule.omit, _decode(rule)
+    also = [(name, DECODERS[decoder]) for name, decoder in rule.also.items()]
+
+    def put(value: Any, attributes: dict[str, AttributeValue]) -> None:
+        if is_number:
+            value = number(value)
+        if value == omit and type(value) is type(omit):
+            return
+        decoded = decode(value)
+        if attribute is not None and decoded is not None:
+            attributes[attribute] = decoded
+        for name, derive in also:
+            source = decoded if rule.decode and decoded is not None else value
+            if (derived := derive(source)) is not None:
+                attributes[name] = derived
+
+    return put

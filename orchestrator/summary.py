@@ -1,0 +1,148 @@
+"""What a run saw, for a person: tables of counters and events, histograms as bars. Every line is safe to show."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+
+from orchestrator.signals.model import AttributeValue, HistogramPoint, LogRecord, Metric, NumberPoint, Scope
+from orchestrator.text import printable
+
+__all__ = ("Summary",)
+
+_ROWS = 10
+_BAR = 40
+_LAST_EVENTS = 10
+_UNITS = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))}
+_BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+class Summary:
+    """A sink that keeps the last metrics and the last few events of each kind."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[Scope, list[Metric]] = {}
+        self._events: dict[tuple[Scope, str], deque[LogRecord]] = {}
+        self._counts: Counter[tuple[Scope, str]] = Counter()
+
+    def log(self, scope: Scope, record: LogRecord) -> None:
+        """Count an event, and keep it if it is among the last."""
+        key = (scope, record.event_name)
+        self._counts[key] += 1
+        self._events.setdefault(key, deque(maxlen=_LAST_EVENTS)).append(record)
+
+    def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
+        """Keep the metrics: they are cumulative, so the last ones are all."""
+        self._metrics = metrics
+
+    def lines(self, scopes: Sequence[str]) -> list[str]:
+        """The whole summary, for the scopes whose names are given, in that order."""
+        lines: list[str] = []
+        for name in scopes:
+            for scope, metrics in self._metrics.items():
+                if scope.name == name:
+                    lines += _metric_lines(metrics)
+            for (scope, event), count in self._counts.items():
+                if scope.name == name:
+                    lines += _event_lines(event, count, self._events[scope, event])
+        return lines or ["nothing happened that these signals trace"]
+
+
+def _metric_lines(metrics: Sequence[Metric]) -> list[str]:
+    lines: list[str] = []
+    for metric in metrics:
+        lines += ["", f"{metric.description} ({metric.name}{_unit(metric.unit)})"]
+        if metric.instrument == "histogram":
+            lines += _histogram_lines(metric)
+        else:
+            lines += _table(metric)
+    return lines
+
+
+def _unit(unit: str) -> str:
+    return "" if unit.startswith("{") else f", {unit}"
+
+
+def _varying(metric: Metric) -> list[str]:
+    """The attributes that tell the series apart."""
+    names = dict.fromkeys(name for point in metric.points for name in point.attributes)
+    return [
+        name for name in names if len({str(point.attributes.get(name)) for point in metric.points}) > 1
+    ] or list(names)[-1:]
+
+
+def _table(metric: Metric) -> list[str]:
+    points = [point for point in metric.points if isinstance(point, NumberPoint)]
+    names = _varying(metric)
+    ranked = sorted(points, key=lambda point: point.value, reverse=True)
+    rows = [[*(_cell(point.attributes.get(name)) for name in names), _value(point.value, metric.unit)] for point in ranked]
+    head = [*(name.rpartition(".")[2] if name.count(".") < 2 else name.split(".", 1)[1] for name in names), "total"]
+    lines = _align([head, *rows[:_ROWS]])
+    return lines + _more(len(rows))
+
+
+def _more(count: int) -> list[str]:
+    return [f"  ... and {count - _ROWS} more"] if count > _ROWS else []
+
+
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1].rjust(widths[-1])])
+        for row in rows
+    ]
+
+
+def _cell(value: AttributeValue | None) -> str:
+    return "-" if value is None else printable(str(value))
+
+
+def _value(value: float, unit: str) -> str:
+    if unit == "By":
+        for size, name in _BYTES:
+            if value >= size:
+                return f"{value / size:.1f} {name}"
+        return f"{value:g} B"
+    return f"{value:,}"
+
+
+def _histogram_lines(metric: Metric) -> list[str]:
+    points = [point for point in metric.points if isinstance(point, HistogramPoint)]
+    ranked = sorted(points, key=lambda point: sum(point.counts), reverse=True)
+    names = _varying(metric)
+    lines: list[str] = []
+    for point in ranked[:3]:
+        label = ", ".join(f"{name.rpartition('.')[2]} {_cell(point.attributes.get(name))}" for name in names)
+        lines += [f"  {label}: {sum(point.counts):,} values", *_bars(point, metric.unit)]
+    if len(ranked) > 3:
+        lines.append(f"  ... and {len(ranked) - 3} more")
+    return lines
+
+
+def _bars(point: HistogramPoint, unit: str) -> list[str]:
+    used = [index for index, count in enumerate(point.counts) if count]
+    most = max(point.counts)
+    labels = [f"<= {_scaled(bound, unit)}" for bound in point.bounds]
+    labels.append(f"> {_scaled(point.bounds[-1], unit)}" if point.bounds else "all")
+    return [
+        f"    {labels[index]:>12} {point.counts[index]:>8,} |{'@' * (point.counts[index] * _BAR // most):<{_BAR}}|"
+        for index in range(used[0], used[-1] + 1)
+    ]
+
+
+def _scaled(value: float, unit: str) -> str:
+    for factor, name in _UNITS.get(unit, ()):
+        if value >= factor:
+            return f"{value / factor:.3g} {name}"
+    return f"{value:g}{'' if unit.startswith('{') else ' ' + unit}"
+
+
+def _event_lines(event: str, count: int, last: Sequence[LogRecord]) -> list[str]:
+    shown = f", the last {len(last)}" if count > len(last) else ""
+    lines = ["", f"{event}: {count:,}{shown}"]
+    return lines + [f"  {_who(record.attributes)}{printable(record.body)}"[:160] for record in last]
+
+
+def _who(attributes: Mapping[str, AttributeValue]) -> str:
+    pid, uid = attributes.get("process.pid"), attributes.get("process.user.id")
+    return "".join(f"{name} {value} " for name, value in (("pid", pid), ("uid", uid)) if value is not None)

@@ -1,0 +1,126 @@
+"""What bpftrace can say, one frozen type for each kind of output record.
+
+The names are bpftrace's own (``src/output/json.cpp``). A keyed map arrives as ``Entry`` pairs and not as a dict: the
+same stack can be printed twice as two equal keys of one JSON object, and both count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias, Union
+
+__all__ = (
+    "AttachedProbes",
+    "Bucket",
+    "Entry",
+    "Hist",
+    "LostEvents",
+    "Map",
+    "Problem",
+    "Record",
+    "Stats",
+    "Text",
+    "Unknown",
+    "Unparsed",
+    "Value",
+)
+
+Scalar: TypeAlias = int | float | str | bool | None
+Data: TypeAlias = Scalar | list["Data"] | dict[str, "Data"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedProbes:
+    """``{"type": "attached_probes", "data": {"probes": 2}}``; printed before attaching up to 0.23, after it since."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """``{"type": "value", "data": ["exec", 651996824598, 42]}`` from ``print(expression)``."""
+
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key of a map as printed (parts joined by commas, nothing escaped) and its value; key None: not keyed."""
+
+    key: str | None
+    value: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """``{"type": "map", "data": {"@c": {"a,1": 5}}}``: counts, sums and last values."""
+
+    name: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """``{"type": "stats", "data": {"@s": {"count": 2, "average": 7, "total": 15}}}``, or a bare number for avg()."""
+
+    name: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Values from ``min`` to ``max``, both inclusive; None where the range is open."""
+
+    min: int | None
+    max: int | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hist:
+    """A ``hist()`` or ``lhist()`` map: buckets per key, ascending; the key is None for a map without keys."""
+
+    name: str
+    series: tuple[tuple[str | None, tuple[Bucket, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Free text: ``kind`` is printf, time, cat, join or syscall; ``text`` keeps its newlines."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LostEvents:
+    """Events that found the ring full. Exact up to 0.23, not the truth since: compare with a count from the kernel."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What went wrong at run time: ``kind`` is helper_error, runtime_error, errorf or warnf."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A record of a type that this parser does not know (a newer bpftrace), kept as it came."""
+
+    kind: str
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsed:
+    """A line that could not be read: the line, at most its first 4096 bytes, and why."""
+
+    line: bytes
+    reason: str
+
+
+Record = Union[AttachedProbes, Value, Map, Stats, Hist, Text, LostEvents, Problem, Unknown, Unparsed]

@@ -1,0 +1,104 @@
+"""Reads as much of a .bt program as running it needs: its ``getopt()`` parameters, probes and maps.
+
+``getopt("name", default)`` is bpftrace's own word for a parameter since 0.24. Here its value is put in its place as a
+literal, so that older versions run the same program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+__all__ = ("getopt_defaults", "map_names", "probes_used", "render", "string_literal", "without_dead_probes")
+
+# Comments and strings first, so that nothing inside them is taken for code.
+_LEXEME = re.compile(
+    r"""(?P<comment>//[^\n]*|/\*.*?\*/)
+      | (?P<getopt>getopt\(\s*"(?P<name>[^"]*)"\s*,\s*(?P<default>"(?:\\.|[^"\\])*"|-?\w+)\s*\))
+      | (?P<string>"(?:\\.|[^"\\])*")
+      | (?P<map>@[A-Za-z_]\w*)
+      | (?P<brace>[{}])""",
+    re.VERBOSE | re.DOTALL,
+)
+# `PROBE[, PROBE] [/PREDICATE/]` before a body; a slash of a probe (uprobe:/lib/...) has no blank before it.
+_HEAD = re.compile(r"(?P<probes>[^{]*?)(?:\s/(?P<predicate>.*)/)?\s*", re.DOTALL)
+# The first condition of a predicate, if it is a number by now: `0 && x`, `3 & 1 && x`, `1`.
+_CONSTANT = re.compile(r"\s*(\d+)(?:\s*&\s*(\d+))?\s*(?:&&|\Z)")
+
+
+def string_literal(text: str) -> str:
+    """``text`` as a bpftrace string literal. It must be printable ASCII: what else could end or change the literal."""
+    if not (text.isascii() and (text.isprintable() or not text)):
+        raise ValueError("only printable ASCII characters can be passed to bpftrace")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _lexemes(source: str, kind: str) -> Iterator[re.Match[str]]:
+    return (match for match in _LEXEME.finditer(source) if match.lastgroup == kind or match[kind])
+
+
+def getopt_defaults(source: str) -> dict[str, str]:
+    """The parameters that the program asks for, each with the literal text of its default."""
+    return {match["name"]: match["default"] for match in _lexemes(source, "getopt")}
+
+
+def render(source: str, values: Mapping[str, int | str]) -> str:
+    """Put ``values`` in place of the ``getopt()`` calls; a missing one raises KeyError."""
+
+    def literal(match: re.Match[str]) -> str:
+        if not match["getopt"]:
+            return match[0]
+        value = values[match["name"]]
+        return string_literal(value) if isinstance(value, str) else str(int(value))
+
+    return _LEXEME.sub(literal, source)
+
+
+def map_names(source: str) -> list[str]:
+    """The maps of a program without their ``@``, in order of appearance."""
+    return list(dict.fromkeys(match["map"][1:] for match in _lexemes(source, "map")))
+
+
+def _blocks(source: str) -> Iterator[tuple[str, str]]:
+    """Yield (head, body with braces) for each probe; what stands before the first probe's comments stays with it."""
+    depth = start = body = 0
+    for match in _lexemes(source, "brace"):
+        depth += 1 if match["brace"] == "{" else -1
+        if depth == 1 and match["brace"] == "{":
+            body = match.start()
+        elif depth == 0:
+            yield source[start:body], source[body : match.end()]
+            start = match.end()
+    yield source[start:], ""
+
+
+def _head(text: str) -> tuple[str, str | None]:
+    code = _LEXEME.sub(lambda match: "" if match["comment"] else match[0], text)
+    match = _HEAD.fullmatch(code.strip())
+    return (match["probes"].strip(), match["predicate"]) if match else (code.strip(), None)
+
+
+def _is_dead(predicate: str | None) -> bool:
+    """Whether one of the leading conditions is the constant 0."""
+    position = 0
+    while predicate is not None and (match := _CONSTANT.match(predicate, position)):
+        if not int(match[1]) & int(match[2] or -1):
+            return True
+        position = match.end()
+    return False
+
+
+def without_dead_probes(source: str) -> str:
+    """Leave out the probes whose predicate begins with a constant 0: they could do nothing but cost.
+
+    So a program can hold code for one kernel or one wish only: ``/getopt("btf", 0) && .../ { ... }``. bpftrace never
+    sees the block where it would not compile.
+    """
+    return "".join(head + body for head, body in _blocks(source) if not body or not _is_dead(_head(head)[1]))
+
+
+def probes_used(source: str) -> list[str]:
+    """The attach points of a program, ``tracepoint:sched:sched_process_exec`` and the like, without doubles."""
+    names = (name.strip() for head, body in _blocks(source) if body for name in _head(head)[0].split(","))
+    return list(dict.fromkeys(name for name in names if name))
