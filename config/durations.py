@@ -12,12 +12,12 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def parse_duration(text: str, *, least: float = 0.0) -> float:
-    """Seconds of ``text``; a ConfigError says what is wrong with it."""
+def parse_duration(text: str, source: str, *, least: float = 0.0) -> float:
+    """Seconds of ``text``; a ConfigError says what is wrong with it, and where it stands (``source``)."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ConfigError(f"{text!r} is not a duration; write it as 500ms, 30s, 5m or 2h")
+        raise ConfigError(f"{source}: {text!r} is not a duration; write it as 500ms, 30s, 5m or 2h")
     seconds = float(match[1]) * _SECONDS[match[2]]
     if seconds < least or seconds == 0:
-        raise ConfigError(f"{text!r} is too short; the least is {least * 1000:.0f}ms")
+        raise ConfigError(f"{source}: {text!r} is too short; the least is {least * 1000:.0f}ms")
     return seconds

@@ -13,7 +13,7 @@ import yaml
 
 from config.errors import ConfigError
 
-__all__ = ("load", "nearest")
+__all__ = ("load", "nearest", "place")
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -50,6 +50,11 @@ def load(path: Path, kind: type[T]) -> T:
         raise ConfigError(_explain(path, data, text, kind, str(error))) from None
 
 
+def place(path: Path, *names: str) -> str:
+    """``file:line`` of the key at ``names``, for mistakes that are found later."""
+    return f"{path}:{_line(yaml.compose(path.read_text(encoding='utf-8'), Loader=_Loader), list(names))}"
+
+
 def _mark(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     return f":{mark.line + 1}" if mark else ""
@@ -66,14 +71,14 @@ def _explain(path: Path, data: Any, text: str, kind: type[msgspec.Struct], messa
     unknown = _UNKNOWN.fullmatch(message)
     names, kinds = _resolve(data, [kind], steps)
     wanted = [*names, unknown["key"]] if unknown else names
-    place = f"{path}:{_line(yaml.compose(text, Loader=_Loader), wanted)}"
+    where_it_is = f"{path}:{_line(yaml.compose(text, Loader=_Loader), wanted)}"
     dotted = ".".join(names)
     if unknown:
         inside = f" in {dotted}" if dotted else ""
-        return f"{place}: unknown key {unknown['key']!r}{inside}{nearest(unknown['key'], _field_names(kinds))}"
+        return f"{where_it_is}: unknown key {unknown['key']!r}{inside}{nearest(unknown['key'], _field_names(kinds))}"
     words = [str(word) for one in kinds if get_origin(one) is Literal for word in get_args(one)]
     known = f" (known: {', '.join(words)})" if words else ""
-    return f"{place}: {dotted or 'the file'}: {message[0].lower()}{message[1:]}{known}"
+    return f"{where_it_is}: {dotted or 'the file'}: {message[0].lower()}{message[1:]}{known}"
 
 
 def _resolve(data: Any, kinds: list[Any], steps: list[str]) -> tuple[list[str], list[Any]]:
@@ -116,7 +121,7 @@ def _inner(kinds: list[Any], step: str) -> list[Any]:
 
 def _converts(value: Any, kinds: list[Any]) -> bool:
     try:
-        msgspec.convert(value, Union[tuple(kinds)] if kinds else Any)  # noqa: UP007 - built at run time
+        msgspec.convert(value, Union[tuple(kinds)] if kinds else Any)
     except msgspec.ValidationError:
         return False
     return True

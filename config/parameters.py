@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from config.errors import ConfigError
 from config.loader import nearest
 from config.manifest import BoolParameter, ChoiceParameter, IntParameter, Manifest, Parameter
 
-__all__ = ("describe", "resolve_parameters", "value_of")
+__all__ = ("Assignment", "default_of", "describe", "resolve_parameters", "value_of")
+
+
+class Assignment(NamedTuple):
+    """``NAME`` or ``SIGNAL.NAME``, the text given for it, and the flag or file and line where that stands."""
+
+    name: str
+    text: str
+    source: str
+
 
 _BOOLEANS = {"true": 1, "yes": 1, "on": 1, "1": 1, "false": 0, "no": 0, "off": 0, "0": 0}
 
@@ -55,29 +65,29 @@ def default_of(parameter: Parameter) -> int | str:
 
 
 def resolve_parameters(
-    manifests: Mapping[str, Manifest], settings: Sequence[tuple[str, str]]
+    manifests: Mapping[str, Manifest], assignments: Sequence[Assignment]
 ) -> dict[str, dict[str, int | str]]:
-    """The value of every parameter of every signal; ``settings`` are (``NAME`` or ``SIGNAL.NAME``, text)."""
+    """The value of every parameter of every signal: its default, or the last that was assigned."""
     values = {
         signal: {name: default_of(parameter) for name, parameter in manifest.parameters.items()}
         for signal, manifest in manifests.items()
     }
-    for given, text in settings:
-        signal, name = _whose(manifests, given)
+    for given, text, source in assignments:
+        signal, name = _whose(manifests, given, source)
         parameter = manifests[signal].parameters[name]
         try:
             values[signal][name] = value_of(parameter, text)
         except ValueError:
-            raise ConfigError(f"{signal}.{name}={text!r}: expected {describe(parameter)}") from None
+            raise ConfigError(f"{source}: {signal}.{name}={text!r}: expected {describe(parameter)}") from None
     return values
 
 
-def _whose(manifests: Mapping[str, Manifest], given: str) -> tuple[str, str]:
+def _whose(manifests: Mapping[str, Manifest], given: str, source: str) -> tuple[str, str]:
     known = [f"{signal}.{name}" for signal, manifest in manifests.items() for name in manifest.parameters]
     owners = [full for full in known if given in (full, full.rpartition(".")[2])]
     if not owners:
-        raise ConfigError(f"no parameter {given!r}{nearest(given, known + [name.split('.')[1] for name in known])}")
+        raise ConfigError(f"{source}: no parameter {given!r}{nearest(given, known)}")
     if len(owners) > 1:
-        raise ConfigError(f"{given!r} is a parameter of several signals; write {' or '.join(owners)}")
+        raise ConfigError(f"{source}: {given!r} is a parameter of several signals; write {' or '.join(owners)}")
     signal, _, name = owners[0].rpartition(".")
     return signal, name

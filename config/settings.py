@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Union
 
 import msgspec
 
-from config.loader import load
+from config.loader import load, place
+from config.parameters import Assignment
 
-__all__ = ("RunSettings", "load_run_settings")
+__all__ = ("RunSettings", "assignments", "load_run_settings")
 
 
 class RunSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,14 +26,19 @@ class RunSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     otlp_protocol: str | None = None
     parameters: dict[str, dict[str, Union[bool, int, str]]] = {}
 
-    def assignments(self, signals: list[str]) -> list[tuple[str, str]]:
-        """The parameters of ``signals`` as ``--set`` would give them."""
-        return [
-            (f"{signal}.{name}", str(value).lower() if isinstance(value, bool) else str(value))
-            for signal, values in self.parameters.items()
-            if signal in signals
-            for name, value in values.items()
-        ]
+
+def assignments(settings: RunSettings, path: str | None, signals: Sequence[str]) -> list[Assignment]:
+    """The file's parameters of ``signals``; those of others may stand in it too."""
+    return [
+        Assignment(
+            f"{signal}.{name}",
+            str(value).lower() if isinstance(value, bool) else str(value),
+            place(Path(path), "parameters", signal, name) if path else "",
+        )
+        for signal, values in settings.parameters.items()
+        if signal in signals
+        for name, value in values.items()
+    ]
 
 
 def load_run_settings(path: str | None) -> RunSettings:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from config.errors import ConfigError
 from config.loader import load, nearest
-from config.manifest import Attribute, BoolParameter, Event, Manifest, Parameter
+from config.manifest import Attribute, Event, Manifest, Parameter
 from config.parameters import default_of
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.host import Host
@@ -75,7 +75,9 @@ def _folder() -> Path:
     spec = find_spec("bt_scripts")
     locations = list(spec.submodule_search_locations or ()) if spec else []
     if not locations:
-        raise OrchestratorError("the built-in signals (bt_scripts) are not installed: install bpftrace-orchestrator anew")
+        raise OrchestratorError(
+            "the built-in signals (bt_scripts) are not installed: install bpftrace-orchestrator anew"
+        )
     return Path(locations[0])
 
 
@@ -109,7 +111,9 @@ def load_signal(target: str) -> Signal:
     else:
         path = _folder() / f"{target}.bt"
         if target not in signal_names():
-            raise UsageError(f"no signal {target!r}{nearest(target, signal_names())}; `orchestrate list` shows them all")
+            raise UsageError(
+                f"no signal {target!r}{nearest(target, signal_names())}; `orchestrate list` shows them all"
+            )
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

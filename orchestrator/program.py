@@ -27,8 +27,12 @@ def join_programs(rendered: Mapping[str, str], signals: Sequence[Signal], interv
 
     Nothing is cleared but, at the end, what means nothing outside: bpftrace prints every map when it ends.
     """
-    prints = " ".join(f"print(@{name});" for signal in signals for name in _used(signal.exported_maps, rendered[signal.name]))
-    clears = " ".join(f"clear(@{name});" for signal in signals for name in _used(signal.scratch_maps, rendered[signal.name]))
+    prints = " ".join(
+        f"print(@{name});" for signal in signals for name in _used(signal.exported_maps, rendered[signal.name])
+    )
+    clears = " ".join(
+        f"clear(@{name});" for signal in signals for name in _used(signal.scratch_maps, rendered[signal.name])
+    )
     programs = "\n".join(rendered[signal.name] for signal in signals)
     return (
         f"BEGIN {{ {_mark(BEGIN)} }}\n"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestrator.capture import Capture
     from orchestrator.delivery.sender import Sender
     from orchestrator.output import Output
     from orchestrator.pipeline import Pipeline
@@ -41,7 +42,9 @@ def losses(pipeline: Pipeline, sender: Sender | None) -> list[str]:
 def _undelivered(sender: Sender) -> list[str]:
     lines = []
     if sender.kept_items and sender.kept is not None:
-        lines.append(f"{sender.kept_items:,} records and points were not delivered; they are kept in {sender.kept.path}")
+        lines.append(
+            f"{sender.kept_items:,} records and points were not delivered; they are kept in {sender.kept.path}"
+        )
     if sender.rejected:
         lines.append(f"the receiver refused {sender.rejected:,} records and points")
     if sender.lost_items:
@@ -49,19 +52,10 @@ def _undelivered(sender: Sender) -> list[str]:
     return lines
 
 
-def closing_line(
-    names: Sequence[str],
-    seconds: float,
-    pipeline: Pipeline,
-    output: Output,
-    path: str | None,
-    sender: Sender | None,
-) -> str:
+def closing_line(capture: Capture, output: Output, seconds: float, where: Sequence[str]) -> str:
     """``tcp, exec: 5.0 s, 30 probes, 123 log records, 456 data points -> capture.jsonl``."""
-    where = [path] if path else []
-    if sender is not None:
-        where.append(f"{sender.sent:,} delivered")
+    names = ", ".join(signal.name for signal in capture.signals)
     return (
-        f"{', '.join(names)}: {seconds:.1f} s, {pipeline.probes or 0} probes, {output.log_records:,} log records, "
+        f"{names}: {seconds:.1f} s, {capture.pipeline.probes or 0} probes, {output.log_records:,} log records, "
         f"{output.data_points:,} data points -> {', '.join(where)}"
     )

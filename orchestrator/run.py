@@ -9,98 +9,35 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from config.durations import parse_duration
-from config.otlp import OtlpSettings, load_otlp_settings
-from config.parameters import resolve_parameters
-from config.settings import RunSettings, load_run_settings
+from config.otlp import OtlpSettings
 from orchestrator import bpftrace
 from orchestrator.capture import STRING_LIMIT, Capture, Launch, start_capture
-from orchestrator.catalog import Signal, find_signals
-from orchestrator.checks import preflight, signal_checks
-from orchestrator.errors import HostError, OrchestratorError, UsageError
+from orchestrator.catalog import Signal
+from orchestrator.checks import preflight
+from orchestrator.errors import HostError, UsageError
+from orchestrator.feasibility import reasons_against
 from orchestrator.host import Host
 from orchestrator.notify import notify
+from orchestrator.options import Options
 from orchestrator.process import BpftraceProcess
 from orchestrator.terminal import Terminal
 
 if TYPE_CHECKING:
-    import argparse
-
     from orchestrator.delivery.files import JsonLines
     from orchestrator.delivery.sender import Sender
     from orchestrator.output import Output, Target
     from orchestrator.signals.model import LogRecord, Metric, Scope
 
-__all__ = ("Options", "run_capture")
+__all__ = ("run_capture",)
 
 _MAP_KEYS = 16384
 _PAGES = 512  # 2 MiB per CPU (0.17) or in all: rides out bursts of some 100,000 events a second
 _PUMP_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
 _FINISH_SECONDS = 15.0
-_LEAST_INTERVAL = 0.2  # below that a print can come late in 0.17
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for, flags over file over defaults, every value checked."""
-
-    signals: list[Signal]
-    values: dict[str, dict[str, int | str]]
-    duration: float | None
-    interval: float
-    output: str | None
-    record: str | None
-    bpftrace: str | None
-    otlp: OtlpSettings | None
-    summary: bool
-
-    @classmethod
-    def of(cls, arguments: argparse.Namespace) -> Options:
-        """Read and check flags, file and environment. Raises ConfigError and UsageError."""
-        settings = load_run_settings(arguments.config)
-
-        def given(name: str) -> str | None:
-            value: str | None = getattr(arguments, name)
-            return getattr(settings, name) if value is None else value
-
-        signals = find_signals(arguments.targets)
-        duration, interval = given("duration"), given("interval")
-        return cls(
-            signals=signals,
-            values=_parameters(signals, settings, arguments),
-            duration=parse_duration(duration, least=0.1) if duration else None,
-            interval=parse_duration(interval, least=_LEAST_INTERVAL) if interval else 10.0,
-            output=given("output"),
-            record=given("record"),
-            bpftrace=given("bpftrace"),
-            otlp=load_otlp_settings(os.environ, given("otlp_endpoint"), given("otlp_protocol")),
-            summary=arguments.summary,
-        )
-
-
-def _parameters(
-    signals: Sequence[Signal], settings: RunSettings, arguments: argparse.Namespace
-) -> dict[str, dict[str, int | str]]:
-    manifests = {signal.name: signal.manifest for signal in signals}
-    assignments = settings.assignments(list(manifests))
-    for name in ("pid", "comm"):
-        value = getattr(arguments, name)
-        if value is not None:
-            without = [signal for signal, manifest in manifests.items() if name not in manifest.parameters]
-            if without:
-                raise UsageError(f"--{name}: {', '.join(without)} cannot be filtered by it; run the others by themselves")
-            assignments += [(f"{signal}.{name}", value) for signal in manifests]
-    for text in arguments.set:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--set {text}: write it as NAME=VALUE")
-        assignments.append((name, value))
-    return resolve_parameters(manifests, assignments)
 
 
 class _Stop:
@@ -166,14 +103,8 @@ def run_capture(options: Options) -> int:
 
 def _cannot_run(signals: Sequence[Signal], options: Options, host: Host) -> dict[str, str]:
     """What this host lacks, by signal."""
-    reasons = {}
-    for signal in signals:
-        program = signal.render(options.values[signal.name], host)
-        checks = signal_checks(host, signal.probes(program), signal.needs_btf or None)
-        bad = [f"{check.subject}: {check.detail} ({check.mend})" for check in checks if check.status == "fail"]
-        if bad:
-            reasons[signal.name] = "; ".join(bad)
-    return reasons
+    reasons = {signal.name: reasons_against(signal, host, options.values[signal.name]) for signal in signals}
+    return {name: "; ".join(found) for name, found in reasons.items() if found}
 
 
 @contextlib.contextmanager
@@ -212,7 +143,9 @@ class _Run:
 
         try:
             output = Output(resource_attributes(uuid.uuid4().hex), self._targets())
-            summary = Summary() if self._is_embedded() and (self._terminal.interactive or self._options.summary) else None
+            summary = (
+                Summary() if self._is_embedded() and (self._terminal.interactive or self._options.summary) else None
+            )
             sink = _Fan([output, *filter(None, [summary])])
             self._terminal.progress("starting bpftrace ...")
             capture, more = start_capture(
@@ -234,13 +167,17 @@ class _Run:
     def _is_embedded(self) -> bool:
         return self._options.otlp is None and self._options.output is None
 
+    def _path(self) -> str | None:
+        """The file that the data goes to."""
+        return self._options.output or (f"capture-{self._started}.jsonl" if self._is_embedded() else None)
+
     def _targets(self) -> list[Target]:
         from orchestrator.delivery.files import JsonLines  # noqa: PLC0415
 
         targets: list[Target] = []
         if self._options.otlp is not None:
             targets.append(self._open_sender(self._options.otlp).submit)
-        path = self._options.output or (f"capture-{self._started}.jsonl" if self._is_embedded() else None)
+        path = self._path()
         if path is not None:
             try:
                 self._file = JsonLines(path)
@@ -316,7 +253,8 @@ class _Run:
         losses_found = [*self._problems, *losses(capture.pipeline, self._sender)]
         for line in [*capture.told(), *(f"orchestrate: {loss}" for loss in losses_found)]:
             self._terminal.say(line)
-        path = self._options.output or (f"capture-{self._started}.jsonl" if self._is_embedded() else None)
-        names = [signal.name for signal in capture.signals]
-        self._terminal.say(closing_line(names, seconds, capture.pipeline, output, path, self._sender))
+        where = [path] if (path := self._path()) else []
+        if self._sender is not None:
+            where.append(f"{self._sender.sent:,} delivered")
+        self._terminal.say(closing_line(capture, output, seconds, where))
         return 1 if losses_found or self._failed else 0

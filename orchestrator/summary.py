@@ -66,16 +66,18 @@ def _unit(unit: str) -> str:
 def _varying(metric: Metric) -> list[str]:
     """The attributes that tell the series apart."""
     names = dict.fromkeys(name for point in metric.points for name in point.attributes)
-    return [
-        name for name in names if len({str(point.attributes.get(name)) for point in metric.points}) > 1
-    ] or list(names)[-1:]
+    return [name for name in names if len({str(point.attributes.get(name)) for point in metric.points}) > 1] or list(
+        names
+    )[-1:]
 
 
 def _table(metric: Metric) -> list[str]:
     points = [point for point in metric.points if isinstance(point, NumberPoint)]
     names = _varying(metric)
     ranked = sorted(points, key=lambda point: point.value, reverse=True)
-    rows = [[*(_cell(point.attributes.get(name)) for name in names), _value(point.value, metric.unit)] for point in ranked]
+    rows = [
+        [*(_cell(point.attributes.get(name)) for name in names), _value(point.value, metric.unit)] for point in ranked
+    ]
     head = [*(name.rpartition(".")[2] if name.count(".") < 2 else name.split(".", 1)[1] for name in names), "total"]
     lines = _align([head, *rows[:_ROWS]])
     return lines + _more(len(rows))
@@ -88,7 +90,10 @@ def _more(count: int) -> list[str]:
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
-        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1].rjust(widths[-1])])
+        "  "
+        + "  ".join(
+            [*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1].rjust(widths[-1])]
+        )
         for row in rows
     ]
 

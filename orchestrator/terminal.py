@@ -25,7 +25,7 @@ class Terminal:
             self._shown = True
 
     def say(self, text: str) -> None:
-        """Say one line. Lines of its own making only: newlines in ``text`` are shown as \\n."""
+        """Say one line, and no more than one: a newline in ``text`` is shown as an escape."""
         self._write(f"{self._clear()}{printable(text)}\n")
 
     def block(self, lines: list[str]) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import argparse
 
 __all__ = ("COMMANDS", "Command")
 
@@ -31,5 +26,3 @@ COMMANDS = (
     Command("show", "a signal: its program as it would be run, its parameters, what its maps and events become"),
     Command("check", "this host: what tracing needs, and how to mend what is missing"),
 )
-
-AddArguments = Callable[["argparse.ArgumentParser"], None]

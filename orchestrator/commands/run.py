@@ -12,12 +12,22 @@ __all__ = ("add_arguments", "run")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``run``; they are a contract."""
-    parser.add_argument("targets", metavar="TARGET[,TARGET...]", help="signals (`orchestrate list`) or paths of .bt files")
-    parser.add_argument("--duration", metavar="TIME", help="how long, from when all probes are attached: 500ms, 30s, 5m; default: until Ctrl-C or SIGTERM")
+    parser.add_argument(
+        "targets", metavar="TARGET[,TARGET...]", help="signals (`orchestrate list`) or paths of .bt files"
+    )
+    parser.add_argument(
+        "--duration",
+        metavar="TIME",
+        help="how long, from when all probes are attached: 500ms, 30s, 5m; default: until Ctrl-C or SIGTERM",
+    )
     parser.add_argument("--interval", metavar="TIME", help="how often metrics are read (default 10s)")
     parser.add_argument("--config", metavar="FILE", help="a YAML file with defaults for these flags")
     parser.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="a parameter of a signal; SIGNAL.NAME=VALUE where two share it"
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a parameter of a signal; SIGNAL.NAME=VALUE where two share it",
     )
     parser.add_argument("--pid", metavar="N", help="only this process, filtered in the kernel")
     parser.add_argument("--comm", metavar="NAME", help="only processes of this command name, filtered in the kernel")
@@ -31,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trace until the time is over or a signal comes; return the exit code."""
-    from orchestrator.run import Options, run_capture  # noqa: PLC0415 - everything else hangs on it
+    from orchestrator.options import Options  # noqa: PLC0415 - everything else hangs on these
+    from orchestrator.run import run_capture  # noqa: PLC0415
 
     return run_capture(Options.of(arguments))

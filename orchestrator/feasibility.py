@@ -1,0 +1,33 @@
+"""Whether a signal can run on a host: its probes, its BTF, and the least kernel of its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from config.parameters import resolve_parameters
+from orchestrator.catalog import Signal
+from orchestrator.checks import Check, signal_checks
+from orchestrator.host import Host
+
+__all__ = ("checks_of", "reasons_against")
+
+
+def checks_of(signal: Signal, host: Host, values: Mapping[str, int | str] | None = None) -> list[Check]:
+    """One check for each thing that the signal, with these parameters (or the defaults), needs of the kernel."""
+    if values is None:
+        values = resolve_parameters({signal.name: signal.manifest}, [])[signal.name]
+    least = tuple(int(part) for part in signal.manifest.kernel.split("."))
+    kernel = []
+    if host.kernel_version is not None and host.kernel_version < least:
+        mend = f"install Linux {signal.manifest.kernel} or newer"
+        kernel.append(Check("kernel", "fail", f"{host.kernel_release} is too old for {signal.name}", mend))
+    return kernel + signal_checks(host, signal.probes(signal.render(dict(values), host)), signal.needs_btf or None)
+
+
+def reasons_against(signal: Signal, host: Host, values: Mapping[str, int | str] | None = None) -> list[str]:
+    """Why the signal cannot run here, each with its mend; none if it can."""
+    return [
+        f"{check.subject}: {check.detail} ({check.mend})"
+        for check in checks_of(signal, host, values)
+        if check.status == "fail"
+    ]

@@ -1,0 +1,94 @@
+"""What a run was asked for: flags over file over defaults, every value checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.durations import parse_duration
+from config.loader import place
+from config.otlp import OtlpSettings, load_otlp_settings
+from config.parameters import Assignment, resolve_parameters
+from config.settings import RunSettings, assignments, load_run_settings
+from orchestrator.catalog import Signal, find_signals
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ("Options", "read_assignments")
+
+_INTERVAL = 10.0
+_LEAST_INTERVAL = 0.2  # below that a print can come late in 0.17
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A run's options. Durations in seconds; ``values`` are the parameters of each signal."""
+
+    signals: list[Signal]
+    values: dict[str, dict[str, int | str]]
+    duration: float | None
+    interval: float
+    output: str | None
+    record: str | None
+    bpftrace: str | None
+    otlp: OtlpSettings | None
+    summary: bool
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Options:
+        """Read and check flags, file and environment. Raises ConfigError and UsageError."""
+        settings = load_run_settings(arguments.config)
+
+        def given(name: str) -> str | None:
+            value: str | None = getattr(arguments, name)
+            return getattr(settings, name) if value is None else value
+
+        def seconds(name: str, least: float) -> float | None:
+            text = given(name)
+            from_flag = getattr(arguments, name) is not None
+            source = f"--{name}" if from_flag or not arguments.config else place(Path(arguments.config), name)
+            return None if text is None else parse_duration(text, source, least=least)
+
+        signals = find_signals(arguments.targets)
+        return cls(
+            signals=signals,
+            values=_parameters(signals, settings, arguments),
+            duration=seconds("duration", 0.1),
+            interval=seconds("interval", _LEAST_INTERVAL) or _INTERVAL,
+            output=given("output"),
+            record=given("record"),
+            bpftrace=given("bpftrace"),
+            otlp=load_otlp_settings(os.environ, given("otlp_endpoint"), given("otlp_protocol")),
+            summary=arguments.summary,
+        )
+
+
+def read_assignments(texts: Sequence[str]) -> list[Assignment]:
+    """The ``NAME=VALUE`` of ``--set``."""
+    found = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text}: write it as NAME=VALUE")
+        found.append(Assignment(name, value, "--set"))
+    return found
+
+
+def _parameters(
+    signals: Sequence[Signal], settings: RunSettings, arguments: argparse.Namespace
+) -> dict[str, dict[str, int | str]]:
+    manifests = {signal.name: signal.manifest for signal in signals}
+    given = assignments(settings, arguments.config, list(manifests))
+    for name in ("pid", "comm"):
+        value = getattr(arguments, name)
+        if value is not None:
+            without = [signal for signal, manifest in manifests.items() if name not in manifest.parameters]
+            if without:
+                raise UsageError(f"--{name}: {', '.join(without)} cannot be filtered by it; run it without, or alone")
+            given += [Assignment(f"{signal}.{name}", value, f"--{name}") for signal in manifests]
+    return resolve_parameters(manifests, [*given, *read_assignments(arguments.set)])
