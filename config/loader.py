@@ -19,7 +19,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 # msgspec: "Object contains unknown field `foo` - at `$.metrics[...].keys[0]`"
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`")
-_WHERE = re.compile(r" - at `(?:key in )?\$(?P<path>.*)`$")
+_WHERE = re.compile(r" - at (?:`key` in )?`\$(?P<path>.*)`$")
 _STEP = re.compile(r"\.(?P<name>[A-Za-z_]\w*)|\[(?P<index>\d+)\]|\[\.\.\.\]")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -42,10 +42,10 @@ def load(path: Path, kind: type[T]) -> T:
         raise ConfigError(f"{path}: is not UTF-8 text") from None
     try:
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, in C where there is one
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2026-13-45 is no date
         raise ConfigError(f"{path}{_mark(error)}: not valid YAML: {_problem(error)}") from None
     try:
-        return msgspec.convert(data, kind)
+        return msgspec.convert({} if data is None else data, kind)  # None: an empty file, or comments only
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(path, data, text, kind, str(error))) from None
 
@@ -55,12 +55,12 @@ def place(path: Path, *names: str) -> str:
     return f"{path}:{_line(yaml.compose(path.read_text(encoding='utf-8'), Loader=_Loader), list(names))}"
 
 
-def _mark(error: yaml.YAMLError) -> str:
+def _mark(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     return f":{mark.line + 1}" if mark else ""
 
 
-def _problem(error: yaml.YAMLError) -> str:
+def _problem(error: Exception) -> str:
     return str(getattr(error, "problem", None) or error).splitlines()[0]
 
 
@@ -134,7 +134,7 @@ def _field_names(kinds: list[Any]) -> list[str]:
 
 def _line(node: Any, names: list[str]) -> int:
     """The line of the last of ``names`` that stands in the document."""
-    line: int = node.start_mark.line + 1
+    line: int = node.start_mark.line + 1 if node else 1
     for name in names:
         children = _children(node)
         if name not in children:

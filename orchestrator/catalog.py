@@ -168,7 +168,7 @@ def _event_problems(signal: Signal, tag: str, event: Event) -> Iterator[str]:
     for part_tag, part in event.parts.items():
         yield from _decoder_problems(f"events.{tag}.parts.{part_tag}", part)
         if part.size is not None and part.size not in names:
-            yield f"events.{tag}.parts.{part_tag}: size {part.size!r} is no field of the event{nearest(part.size, names)}"
+            yield f"events.{tag}.parts.{part_tag}: no field {part.size!r} in the event{nearest(part.size, names)}"
         if not re.search(rf'"{re.escape(part_tag)}[" ]', signal.source):
             yield f"{signal.path.name} prints no part {part_tag!r}"
 

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import IO, cast
 
 from orchestrator.errors import HostError
 
@@ -102,8 +103,8 @@ class BpftraceProcess:
             )
         except OSError as error:
             raise HostError(f"{argv[0]} cannot be run: {error.strerror}") from None
-        assert self._process.stdin and self._process.stdout and self._process.stderr  # noqa: S101 - for the type checker
-        self.stdout = self._process.stdout
+        self._stdin, self.stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self._stderr_pipe = cast(IO[bytes], self._process.stderr)
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         self.output = Drain(self.stdout.fileno())
@@ -155,13 +156,11 @@ class BpftraceProcess:
                 os.killpg(self._process.pid, number)
 
     def _write(self, program: bytes) -> None:
-        assert self._process.stdin  # noqa: S101 - for the type checker
-        with contextlib.suppress(OSError), self._process.stdin as stdin:
+        with contextlib.suppress(OSError), self._stdin as stdin:
             stdin.write(program)
 
     def _read_stderr(self) -> None:
-        assert self._process.stderr  # noqa: S101 - for the type checker
-        for line in self._process.stderr:
+        for line in self._stderr_pipe:
             self._stderr.append(line.decode(errors="backslashreplace").rstrip("\n"))
 
 

@@ -63,17 +63,9 @@ def _unit(unit: str) -> str:
     return "" if unit.startswith("{") else f", {unit}"
 
 
-def _varying(metric: Metric) -> list[str]:
-    """The attributes that tell the series apart."""
-    names = dict.fromkeys(name for point in metric.points for name in point.attributes)
-    return [name for name in names if len({str(point.attributes.get(name)) for point in metric.points}) > 1] or list(
-        names
-    )[-1:]
-
-
 def _table(metric: Metric) -> list[str]:
     points = [point for point in metric.points if isinstance(point, NumberPoint)]
-    names = _varying(metric)
+    names = metric.dimensions
     ranked = sorted(points, key=lambda point: point.value, reverse=True)
     rows = [
         [*(_cell(point.attributes.get(name)) for name in names), _value(point.value, metric.unit)] for point in ranked
@@ -114,7 +106,7 @@ def _value(value: float, unit: str) -> str:
 def _histogram_lines(metric: Metric) -> list[str]:
     points = [point for point in metric.points if isinstance(point, HistogramPoint)]
     ranked = sorted(points, key=lambda point: sum(point.counts), reverse=True)
-    names = _varying(metric)
+    names = metric.dimensions
     lines: list[str] = []
     for point in ranked[:3]:
         label = ", ".join(f"{name.rpartition('.')[2]} {_cell(point.attributes.get(name))}" for name in names)

@@ -39,7 +39,9 @@ class LineFramer:
             lines.insert(0, head)
         self._parts, self._size = [], 0
         self._keep(tail)
-        return lines
+        kept = [line for line in lines if len(line) <= self._max_line]
+        self.oversized += len(lines) - len(kept)
+        return kept
 
     def gap(self) -> None:
         """Forget the line begun: what follows is the middle of another one."""

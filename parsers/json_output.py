@@ -40,6 +40,7 @@ _HIST_COUNT = re.compile(rb', "count": ([0-9a-f]+)\}')
 # 0.17 writes strftime() values without quotes: {"type": "value", "data": 2026-11-23T05:41:19}
 _UNQUOTED = re.compile(rb'(\{"type": "value", "data": )([^"\[{\s][^"]*)\}')
 _KEPT_OF_A_BAD_LINE = 4096
+_STATS = ["count", "average", "total"]
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -166,7 +167,8 @@ def _read_map(fields: dict[str, Any]) -> Record:
 
 def _read_stats(fields: dict[str, Any]) -> Record:
     name, value = _only_map(fields["data"])
-    if isinstance(value, _Pairs) and value and all(key in ("count", "average", "total") for key, _ in value):
+    # With a map behind one of these names it is a key, of a process called so.
+    if isinstance(value, _Pairs) and [key for key, _ in value] == _STATS and not isinstance(value[0][1], _Pairs):
         return Stats(name, (Entry(None, dict(value)),))
     return Stats(name, _entries(value))
 

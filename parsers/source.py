@@ -25,6 +25,8 @@ _HEAD = re.compile(r"(?P<probes>[^{]*?)(?:\s/(?P<predicate>.*)/)?\s*", re.DOTALL
 # The first condition of a predicate, if it is a number by now: `0 && x`, `3 & 1 && x`, `1`.
 _CONSTANT = re.compile(r"\s*(\d+)(?:\s*&\s*(\d+))?\s*(?:&&|\Z)")
 
+_INSIDE = re.compile(r'"(?:\\.|[^"\\])*"|\([^()"]*\)')
+
 
 def string_literal(text: str) -> str:
     """``text`` as a bpftrace string literal. It must be printable ASCII: what else could end or change the literal."""
@@ -81,7 +83,11 @@ def _head(text: str) -> tuple[str, str | None]:
 
 def _is_dead(predicate: str | None) -> bool:
     """Whether one of the leading conditions is the constant 0."""
-    position = 0
+    position, outside = 0, predicate or ""
+    while (shorter := _INSIDE.sub("", outside)) != outside:
+        outside = shorter
+    if "||" in outside:  # binds weaker than &&: `0 && x || y` may be true
+        return False
     while predicate is not None and (match := _CONSTANT.match(predicate, position)):
         if not int(match[1]) & int(match[2] or -1):
             return True

@@ -10,10 +10,10 @@ from config.manifest import Attribute, Field
 from orchestrator.signals.decoders import DECODERS
 from orchestrator.signals.model import AttributeValue
 
-__all__ = ("Setter", "compile_attribute", "number")
+__all__ = ("INT64", "Setter", "compile_attribute", "number")
 
 Setter = Callable[[Any, dict[str, AttributeValue]], None]
-_INT64 = range(-(2**63), 2**63)
+INT64 = range(-(2**63), 2**63)
 
 
 def number(value: Any) -> int:
@@ -25,7 +25,7 @@ def number(value: Any) -> int:
 
 def _fit(value: int) -> AttributeValue:
     """OTLP's integers are signed: an unsigned one above 2^63 is kept as text."""
-    return value if value in _INT64 else str(value)
+    return value if value in INT64 else str(value)
 
 
 def _decode(rule: Attribute) -> Callable[[Any], AttributeValue | None]:
@@ -54,8 +54,8 @@ def compile_attribute(rule: Attribute, *, is_number: bool) -> Setter:
         decoded = decode(value)
         if attribute is not None and decoded is not None:
             attributes[attribute] = decoded
-        for name, derive in also:
-            source = decoded if rule.decode and decoded is not None else value
+        source = decoded if rule.decode else value
+        for name, derive in also if source is not None else ():
             if (derived := derive(source)) is not None:
                 attributes[name] = derived
 

@@ -14,12 +14,15 @@ from orchestrator.signals.model import AttributeValue
 
 __all__ = ("DECODERS", "Decoder")
 
+# Of two names for one number Python prefers the other one than include/uapi/asm-generic/errno.h.
+_ERRNO = {**errno_names.errorcode, errno_names.EDEADLK: "EDEADLK", errno_names.EOPNOTSUPP: "EOPNOTSUPP"}
+
 Decoder = Callable[[Any], "AttributeValue | None"]
 
 
 def _errno(number: int) -> str | None:
     """``-2`` or ``2`` -> ENOENT."""
-    return errno_names.errorcode.get(abs(number), str(abs(number))) if number else None
+    return _ERRNO.get(abs(number), str(abs(number))) if number else None
 
 
 def _signal(number: int) -> str | None:

@@ -48,6 +48,8 @@ class EventReader:
         tag = data[0]
         if tag in self._part_tags:
             _, time, pid, position, text = data
+            if not isinstance(text, str):
+                raise ValueError(f"{tag} holds no text")
             self._keep(tag, (number(time), number(pid)), number(position), to_bytes(text))
             return None
         event = self._events[tag]

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from config.manifest import Metric as Rule
-from orchestrator.signals.attributes import compile_attribute, number
+from orchestrator.signals.attributes import INT64, compile_attribute, number
 from orchestrator.signals.model import AttributeValue, HistogramPoint, Metric, NumberPoint
 from parsers.keys import split_key
 from parsers.records import Bucket, Hist, Map
@@ -69,7 +69,9 @@ class _CompiledMetric:
         if not points:
             return None, unread
         rule = self._rule
-        return Metric(rule.name, rule.unit, rule.description, rule.instrument, start, time, points), unread
+        dimensions = [key.attribute for key in rule.keys if key.attribute]
+        metric = Metric(rule.name, rule.unit, rule.description, rule.instrument, start, time, points, dimensions)
+        return metric, unread
 
     def _attributes(self, key: str | None) -> Mapping[str, AttributeValue] | None:
         """The attributes of a series; None for one above the limit."""
@@ -89,7 +91,8 @@ class _CompiledMetric:
         return attributes
 
     def _number(self, value: int) -> int | float:
-        return value if self._scale == 1 else float(value * self._scale)
+        # OTLP's integers are signed: what does not fit is a double.
+        return value if self._scale == 1 and value in INT64 else float(value * self._scale)
 
     def _number_points(self, known: list[tuple[Mapping[str, AttributeValue], int]], rest: list[int]) -> list[Any]:
         points = [NumberPoint(attributes, self._number(value)) for attributes, value in known]
@@ -120,7 +123,7 @@ class _CompiledMetric:
 
 def _log2_bounds(low: int, high: int) -> list[int]:
     """The upper ends of hist()'s buckets [2^k, 2^(k+1)-1], from below ``low`` to the one with ``high``."""
-    bounds = [max(0, (1 << (low.bit_length() - 1)) - 1)]
+    bounds = [(1 << max(0, low.bit_length() - 1)) - 1]
     while bounds[-1] < high:
         bounds.append(bounds[-1] * 2 + 1)
     return bounds

@@ -67,7 +67,10 @@ class HistogramPoint:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """All series of one instrument at one time; cumulative since ``start_unix_nano``."""
+    """All series of one instrument at one time; cumulative since ``start_unix_nano``.
+
+    ``dimensions``: the attributes that tell the series apart, most telling first; for showing them.
+    """
 
     name: str
     unit: str
@@ -76,3 +79,4 @@ class Metric:
     start_unix_nano: int
     time_unix_nano: int
     points: Sequence[NumberPoint | HistogramPoint]
+    dimensions: Sequence[str] = ()

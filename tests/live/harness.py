@@ -1,0 +1,202 @@
+"""Runs the real program against the real kernel, and reads what came out with protobuf's own JSON parser."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+
+TIMEOUT = 60.0
+
+
+class Run:
+    """``orchestrate run ...`` in a process of its own; ``ready()`` waits until all probes are attached."""
+
+    def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(folder / "notify"))
+        self._notify.settimeout(TIMEOUT)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", "run", *arguments],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), **(environment or {})},
+        )
+
+    def ready(self) -> Run:
+        watcher = threading.Thread(target=self._wake_when_it_ends, daemon=True)
+        watcher.start()
+        message = self._notify.recv(100)
+        assert message == b"READY=1", self.process.communicate()[1].decode()
+        return self
+
+    def _wake_when_it_ends(self) -> None:
+        self.process.wait()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            try:
+                sender.sendto(b"ENDED", self._notify.getsockname())
+            except OSError:
+                return
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, bytes, str]:
+        """Ask for the end; return exit code, stdout and stderr."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, bytes, str]:
+        try:
+            stdout, stderr = self.process.communicate(timeout=TIMEOUT)
+        finally:
+            self.process.kill()
+            self._notify.close()
+        return self.process.returncode, stdout, stderr.decode()
+
+
+@dataclass
+class Telemetry:
+    """All that OTLP JSON lines hold; reading them is strict."""
+
+    logs: list[tuple[dict[str, Any], LogRecord]] = field(default_factory=list)
+    snapshots: list[dict[str, Metric]] = field(default_factory=list)
+    resources: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, text: str) -> Telemetry:
+        result = cls()
+        for line in text.splitlines():
+            if "resourceLogs" in json.loads(line):
+                result._add_logs(json_format.Parse(line, ExportLogsServiceRequest()))
+            else:
+                result._add_metrics(json_format.Parse(line, ExportMetricsServiceRequest()))
+        return result
+
+    def _add_logs(self, request: ExportLogsServiceRequest) -> None:
+        for resource in request.resource_logs:
+            self.resources.append(attributes(resource.resource.attributes))
+            for scope in resource.scope_logs:
+                self.logs += [(attributes(record.attributes), record) for record in scope.log_records]
+
+    def _add_metrics(self, request: ExportMetricsServiceRequest) -> None:
+        for resource in request.resource_metrics:
+            self.resources.append(attributes(resource.resource.attributes))
+            self.snapshots.append({metric.name: metric for scope in resource.scope_metrics for metric in scope.metrics})
+
+    def total(self, name: str, **wanted: Any) -> int:
+        """The sum over the last snapshot's points with these attributes (dots written as ``__``)."""
+        if not self.snapshots or name not in self.snapshots[-1]:
+            return 0
+        return sum(
+            point.as_int
+            for point in self.snapshots[-1][name].sum.data_points
+            if matches(attributes(point.attributes), wanted)
+        )
+
+    def events(self, name: str, **wanted: Any) -> list[tuple[dict[str, Any], LogRecord]]:
+        return [(found, log) for found, log in self.logs if log.event_name == name and matches(found, wanted)]
+
+
+def matches(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return all(found.get(name.replace("__", ".")) == value for name, value in wanted.items())
+
+
+def value_of(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [value_of(item) for item in value.array_value.values]
+    return getattr(value, kind) if kind else None
+
+
+def attributes(pairs: Any) -> dict[str, Any]:
+    found = {pair.key: value_of(pair.value) for pair in pairs}
+    assert len(found) == len(pairs), "an attribute key stands twice"
+    return found
+
+
+class CountingServer:
+    """A TCP server on loopback that counts the payload of each side; every connection is closed before ``join``."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self._socket.getsockname()[1]
+        self._answer = answer
+        self.received = 0
+        self.sent = 0
+
+    def fetch(self, count: int) -> None:
+        """``count`` connections, one after the other, each with a request of its own length."""
+        server = threading.Thread(target=self._serve, args=(count,))
+        server.start()
+        for index in range(count):
+            with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT) as client:
+                client.sendall(b"GET /" + b"x" * index + b"\r\n\r\n")
+                while client.recv(1 << 16):
+                    pass
+        server.join(TIMEOUT)
+        self._socket.close()
+
+    def _serve(self, count: int) -> None:
+        for index in range(count):
+            connection, _ = self._socket.accept()
+            with connection:
+                request = b""
+                while not request.endswith(b"\r\n\r\n"):
+                    request += connection.recv(1 << 16)
+                self.received += len(request)
+                answer = self._answer * (index % 7 + 1)
+                connection.sendall(answer)
+                self.sent += len(answer)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One process that was started: what it was given, and between which Unix nanoseconds."""
+
+    arguments: tuple[bytes, ...]
+    before: int
+    after: int
+    pid: int
+
+
+HOSTILE = (
+    b"two three",
+    b"q\"uo'te\\",
+    b"new\nline",
+    "é".encode(),
+    b"\xff\xfe",
+    b"",
+    b'{"type": "value", "data": ["exec",1,2]}',
+    b"\x1b[31m",
+)
+
+
+def start_processes(count: int, marker: str, program: str = "/bin/true") -> Iterator[Execution]:
+    """Run ``program`` ``count`` times, each with the marker, its number, and one of the hostile arguments last."""
+    for index in range(count):
+        arguments = (program.encode(), marker.encode(), b"%d" % index, HOSTILE[index % len(HOSTILE)])
+        before = time.time_ns()
+        process = subprocess.Popen([os.fsdecode(argument) for argument in arguments])
+        after = time.time_ns()  # Popen returns when the execution is done
+        process.wait(TIMEOUT)
+        yield Execution(arguments, before, after, process.pid)
+
+
+def as_bytes(values: Sequence[str | bytes]) -> tuple[bytes, ...]:
+    """Arguments as the kernel has them: OTLP holds text, or bytes where they are no UTF-8."""
+    return tuple(value if isinstance(value, bytes) else value.encode() for value in values)
