@@ -89,8 +89,8 @@ class Capture:
             self.pump(_POLL_SECONDS)
         return self.pipeline.ready
 
-    def stop(self) -> int:
-        """Ask for the last maps and read to the end; return the exit code.
+    def stop(self) -> bool:
+        """Ask for the last maps and read to the end; False if they did not come and bpftrace had to be killed.
 
         As long as output comes there is patience: resolving symbols at the end can take long.
         """
@@ -101,7 +101,8 @@ class Capture:
                 quiet_since = time.monotonic()
             elif time.monotonic() - quiet_since > _GRACE_SECONDS:
                 self.process.kill()
-        return self.process.wait(_GRACE_SECONDS)
+        self.process.wait(_GRACE_SECONDS)
+        return self.pipeline.ended
 
     def failure(self) -> str:
         """Why bpftrace ended by itself, in a sentence."""

@@ -66,7 +66,7 @@ class Pipeline:
         self._snapshot: dict[str, Map | Hist] | None = None
         self._snapshot_nsecs = 0
         self._start_nsecs = 0
-        self._ended = False
+        self.ended = False
         self.stream = StreamCounts()
         self.probes: int | None = None
         self.ready = False
@@ -84,7 +84,7 @@ class Pipeline:
     def close(self) -> None:
         """Take the maps that bpftrace printed when it ended as the last snapshot."""
         self.stream.orphans = sum(state.events.orphans for state in self._states)
-        if self._ended and self._snapshot is not None:
+        if self.ended and self._snapshot is not None:
             self._finish_snapshot(final=True)
 
     def _value(self, record: Value) -> None:
@@ -123,7 +123,7 @@ class Pipeline:
             self.ready = True
         elif what in (program.SNAPSHOT, program.END):
             self._snapshot, self._snapshot_nsecs = {}, nsecs
-            self._ended = what == program.END
+            self.ended = what == program.END
         elif what == program.SNAPSHOT_END and self._snapshot is not None:
             self._finish_snapshot(final=False)
 

@@ -227,8 +227,8 @@ class _Run:
         seconds = time.monotonic() - start
         if capture.at_end:
             self._problems.append(f"bpftrace ended by itself: {capture.failure()}")
-        else:
-            capture.stop()
+        elif not capture.stop():
+            self._problems.append("bpftrace did not end when asked to and was killed: what it counted last is lost")
         output.flush()
         return seconds
 

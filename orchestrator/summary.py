@@ -13,6 +13,7 @@ __all__ = ("Summary",)
 _ROWS = 10
 _BAR = 40
 _LAST_EVENTS = 10
+_HISTOGRAMS = 3
 _UNITS = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))}
 _BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
@@ -70,9 +71,18 @@ def _table(metric: Metric) -> list[str]:
     rows = [
         [*(_cell(point.attributes.get(name)) for name in names), _value(point.value, metric.unit)] for point in ranked
     ]
-    head = [*(name.rpartition(".")[2] if name.count(".") < 2 else name.split(".", 1)[1] for name in names), "total"]
+    head = [*_short(names), "total"]
     lines = _align([head, *rows[:_ROWS]])
     return lines + _more(len(rows))
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """``server.port`` -> port; two that would be called the same keep one word more."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [
+        word if last.count(word) == 1 else " ".join(name.split(".")[-2:])
+        for name, word in zip(names, last, strict=True)
+    ]
 
 
 def _more(count: int) -> list[str]:
@@ -105,24 +115,27 @@ def _value(value: float, unit: str) -> str:
 
 def _histogram_lines(metric: Metric) -> list[str]:
     points = [point for point in metric.points if isinstance(point, HistogramPoint)]
-    ranked = sorted(points, key=lambda point: sum(point.counts), reverse=True)
     names = metric.dimensions
+    if len(points) > _HISTOGRAMS:
+        counts = [sum(column) for column in zip(*(point.counts for point in points), strict=True)]
+        return [f"  all {len(points)} series:", *_bars(points[0].bounds, counts, metric.unit)]
     lines: list[str] = []
-    for point in ranked[:3]:
-        label = ", ".join(f"{name.rpartition('.')[2]} {_cell(point.attributes.get(name))}" for name in names)
-        lines += [f"  {label}: {sum(point.counts):,} values", *_bars(point, metric.unit)]
-    if len(ranked) > 3:
-        lines.append(f"  ... and {len(ranked) - 3} more")
+    for point in points:
+        values = (_cell(point.attributes.get(name)) for name in names)
+        label = ", ".join(f"{name} {value}" for name, value in zip(_short(names), values, strict=True))
+        lines += [f"  {label or 'all'}:", *_bars(point.bounds, point.counts, metric.unit)]
     return lines
 
 
-def _bars(point: HistogramPoint, unit: str) -> list[str]:
-    used = [index for index, count in enumerate(point.counts) if count]
-    most = max(point.counts)
-    labels = [f"<= {_scaled(bound, unit)}" for bound in point.bounds]
-    labels.append(f"> {_scaled(point.bounds[-1], unit)}" if point.bounds else "all")
+def _bars(bounds: Sequence[float], counts: Sequence[int], unit: str) -> list[str]:
+    used = [index for index, count in enumerate(counts) if count]
+    if not used:
+        return []
+    most = max(counts)
+    labels = [f"<= {_scaled(bound, unit)}" for bound in bounds]
+    labels.append(f"> {_scaled(bounds[-1], unit)}" if bounds else "all")
     return [
-        f"    {labels[index]:>12} {point.counts[index]:>8,} |{'@' * (point.counts[index] * _BAR // most):<{_BAR}}|"
+        f"    {labels[index]:>12} {counts[index]:>8,} |{'@' * (counts[index] * _BAR // most):<{_BAR}}|"
         for index in range(used[0], used[-1] + 1)
     ]
 
