@@ -2,11 +2,9 @@
 
 The specification's "OpenTelemetry Protocol Exporter" page has the rules; a variable of one signal
 (``OTEL_EXPORTER_OTLP_LOGS_TIMEOUT``) beats the general one, an empty one is unset. Where it leaves a choice:
-
 - An endpoint without a scheme (``backend:4317``) is plain text, as the Collector's own listeners are unless they are
   told otherwise; ``OTEL_EXPORTER_OTLP_INSECURE=false`` makes it TLS. A scheme always decides.
-- When nothing names a protocol, port 4317 means gRPC, whose port it is; all else is http/protobuf.
-- All signals of a run go out by one protocol.
+- When nothing names a protocol, port 4317 means gRPC, whose port it is; all else is http/protobuf. A run has one.
 """
 
 from __future__ import annotations

@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from orchestrator.bpftrace import explain, worth_telling
 from orchestrator.catalog import Signal
 from orchestrator.errors import HostError
+from orchestrator.launch import STRING_LIMIT, Launch
 from orchestrator.pipeline import Pipeline, Sink
 from orchestrator.process import GAP, BpftraceProcess
-from orchestrator.program import join_programs
 from orchestrator.signals.clock import Clock
 from orchestrator.signals.model import LogRecord, Metric, Scope
 from parsers.records import Unparsed
 from parsers.stream import OutputStream
 
-__all__ = ("STRING_LIMIT", "Capture", "Launch", "start_capture")
+__all__ = ("Capture", "start_capture")
 
-# What 0.17 can have at most (its stack); the same everywhere, so that all versions clip alike.
-STRING_LIMIT = 200
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """What every bpftrace of a run is started with; ``rendered`` holds the program of each signal by name."""
-
-    path: str
-    environment: Mapping[str, str]
-    rendered: Mapping[str, str]
-    interval: float
-
-    def start(self, signals: Sequence[Signal]) -> BpftraceProcess:
-        """Start the joined program of ``signals``, read from standard input: a wrapper may see other files than we."""
-        program = join_programs(self.rendered, signals, self.interval)
-        return BpftraceProcess([self.path, "-f", "json", "-"], program, self.environment)
 
 
 class Capture:

@@ -131,7 +131,7 @@ def _problems(signal: Signal) -> Iterator[str]:
     manifest, maps = signal.manifest, map_names(signal.source)
     for name in [*manifest.metrics, *filter(None, [manifest.emitted])]:
         if name not in maps:
-            yield f"{signal.path.name} has no map @{name}{nearest(name, maps)}"
+            yield f"{signal.path.name} has no map @{name}{nearest(name, list(maps))}"
     for tag, event in manifest.events.items():
         yield from _event_problems(signal, tag, event)
     for metric_name, metric in manifest.metrics.items():

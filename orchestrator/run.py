@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from config.otlp import OtlpSettings
 from orchestrator import bpftrace
-from orchestrator.capture import STRING_LIMIT, Capture, Launch, start_capture
 from orchestrator.catalog import Signal
 from orchestrator.checks import preflight
 from orchestrator.errors import HostError, UsageError
 from orchestrator.feasibility import reasons_against
 from orchestrator.host import Host
+from orchestrator.launch import Launch
 from orchestrator.notify import notify
 from orchestrator.options import Options
 from orchestrator.process import BpftraceProcess
 from orchestrator.terminal import Terminal
 
 if TYPE_CHECKING:
+    from orchestrator.capture import Capture
     from orchestrator.delivery.files import JsonLines
     from orchestrator.delivery.sender import Sender
     from orchestrator.output import Output, Target
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ("run_capture",)
 
-_MAP_KEYS = 16384
-_PAGES = 512  # 2 MiB per CPU (0.17) or in all: rides out bursts of some 100,000 events a second
 _PUMP_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
 _FINISH_SECONDS = 15.0
@@ -89,7 +88,7 @@ def run_capture(options: Options) -> int:
         raise HostError("; ".join(f"{name} cannot run: {why}" for name, why in failed.items()))
     launch = Launch(
         path,
-        bpftrace.environment(os.environ, STRING_LIMIT, _MAP_KEYS, _PAGES),
+        os.environ,
         {signal.name: signal.render(options.values[signal.name], host) for signal in signals},
         options.interval,
     )
@@ -137,6 +136,7 @@ class _Run:
         self, launch: Launch, process: BpftraceProcess, signals: Sequence[Signal], record: BinaryIO | None
     ) -> int:
         # bpftrace compiles meanwhile: these imports cost as much as it needs.
+        from orchestrator.capture import Capture, start_capture  # noqa: PLC0415
         from orchestrator.output import Output  # noqa: PLC0415
         from orchestrator.resource import resource_attributes  # noqa: PLC0415
         from orchestrator.summary import Summary  # noqa: PLC0415

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 __all__ = ("getopt_defaults", "map_names", "probes_used", "render", "string_literal", "without_dead_probes")
 
@@ -57,9 +58,10 @@ def render(source: str, values: Mapping[str, int | str]) -> str:
     return _LEXEME.sub(literal, source)
 
 
-def map_names(source: str) -> list[str]:
+@lru_cache(maxsize=64)
+def map_names(source: str) -> tuple[str, ...]:
     """The maps of a program without their ``@``, in order of appearance."""
-    return list(dict.fromkeys(match["map"][1:] for match in _lexemes(source, "map")))
+    return tuple(dict.fromkeys(match["map"][1:] for match in _lexemes(source, "map")))
 
 
 def _blocks(source: str) -> Iterator[tuple[str, str]]:

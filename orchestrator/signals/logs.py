@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from config.manifest import Event, Part
@@ -130,9 +131,9 @@ def _join_bytes(pieces: Pieces, size: int) -> tuple[bytes, bool]:
 
 
 def _join_strings(pieces: Pieces, limit: int | None, string_limit: int) -> tuple[bytes, bool]:
-    """One string a piece, each ended by a NUL as the kernel has them."""
+    """One string a piece, each ended by a NUL as the kernel has them; what follows a missing one is dropped."""
     count = min(len(pieces), limit or len(pieces))
-    strings = [_uncut(pieces[index], string_limit) for index in range(count) if index in pieces]
+    strings = [_uncut(pieces[index], string_limit) for index in takewhile(pieces.__contains__, range(count))]
     whole = len(strings) == len(pieces) and all(whole for _, whole in strings)
     return b"".join(text + b"\0" for text, _ in strings), whole
 

@@ -52,7 +52,9 @@ def test_every_capture_is_read(capture: str) -> None:
     assert {record.kind for record in records if isinstance(record, Unknown)} <= {"tseries"}
 
 
-@pytest.mark.parametrize(("version", "case", "probes"), [(OLD, "hist", 1), (MIDDLE, "strftime", 1), (NEW, "tseries", 2)])
+@pytest.mark.parametrize(
+    ("version", "case", "probes"), [(OLD, "hist", 1), (MIDDLE, "strftime", 1), (NEW, "tseries", 2)]
+)
 def test_attached_probes_has_two_shapes(version: str, case: str, probes: int) -> None:
     assert read(captured(version, case))[0] == AttachedProbes(probes)
 
@@ -220,7 +222,9 @@ def test_stats_of_a_process_called_like_a_statistic(name: str) -> None:
     one = {"count": 1, "average": 3, "total": 3}
     line = f'{{"type": "stats", "data": {{"@s": {{"{name}": {{"count": 1, "average": 3, "total": 3}}}}}}}}'
     assert read_line(line.encode()) == Stats("s", (Entry(name, one),))
-    assert read_line(f'{{"type": "stats", "data": {{"@a": {{"{name}": 3}}}}}}'.encode()) == Stats("a", (Entry(name, 3),))
+    assert read_line(f'{{"type": "stats", "data": {{"@a": {{"{name}": 3}}}}}}'.encode()) == Stats(
+        "a", (Entry(name, 3),)
+    )
 
 
 @pytest.mark.parametrize("version", ALL)

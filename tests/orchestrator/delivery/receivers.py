@@ -8,11 +8,11 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socket import socket
+from socket import SHUT_WR, socket
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -125,10 +125,9 @@ def raw_receiver(talk: Callable[[socket], None]) -> Iterator[int]:
                 with closing(connection):
                     if stopped.is_set():
                         return
-                    try:
+                    with suppress(OSError):  # the client may close first
                         talk(connection)
-                    except OSError:  # the client closed first
-                        continue
+                        _hang_up(connection)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -140,6 +139,14 @@ def raw_receiver(talk: Callable[[socket], None]) -> Iterator[int]:
             with closing(socket()) as waker:
                 waker.connect(("127.0.0.1", port))
             thread.join()
+
+
+def _hang_up(connection: socket) -> None:
+    """Close without a reset, which would take with it what the client has not read yet."""
+    connection.shutdown(SHUT_WR)
+    connection.settimeout(10.0)
+    while connection.recv(1 << 16):
+        pass
 
 
 def closed_port() -> int:
