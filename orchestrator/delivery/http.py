@@ -155,6 +155,9 @@ def _accept(
     request: Request, endpoint: SignalEndpoint, response: urllib3.BaseHTTPResponse, body: bytes | None
 ) -> Outcome:
     """Read the answer; some receivers answer in protobuf with JSON and the other way round, so its own type counts."""
+    if _is_of_type(response, "text/html"):  # a login page or a proxy's: whoever answered took no telemetry
+        page = f"{endpoint.shown} answered {response.status} with a web page: is this an OTLP endpoint?"
+        return transports.rejected(request, page)
     answer = transports.response_type(request.signal)()
     try:
         if _is_of_type(response, "application/json"):

@@ -232,7 +232,6 @@ def test_a_warning_is_no_loss(body: bytes, rejected: int, message: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        HttpAnswer(200, b"<html>Please log in</html>", HTML),
         HttpAnswer(200, b"not json", JSON),
         HttpAnswer(200, b'{"partialSuccess": 7}', JSON),
         HttpAnswer(200, b"[" * 100_000, JSON),
@@ -242,6 +241,12 @@ def test_a_warning_is_no_loss(body: bytes, rejected: int, message: str) -> None:
 def test_a_2xx_in_no_otlp_is_said(answer: HttpAnswer) -> None:
     outcome = outcome_of(answer)
     assert (outcome.status, outcome.rejected) == (Status.ACCEPTED, 0)
+    assert "is this an OTLP endpoint?" in outcome.message
+
+
+def test_a_web_page_took_nothing() -> None:
+    outcome = outcome_of(HttpAnswer(200, b"<html>Please log in</html>", HTML))
+    assert outcome.status is Status.REJECTED
     assert "is this an OTLP endpoint?" in outcome.message
 
 
