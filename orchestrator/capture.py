@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
-from orchestrator.bpftrace import explain, worth_telling
 from orchestrator.catalog import Signal
+from orchestrator.complaints import explain, worth_telling
 from orchestrator.errors import HostError
 from orchestrator.launch import STRING_LIMIT, Launch
 from orchestrator.pipeline import Pipeline, Sink

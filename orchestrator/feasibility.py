@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from config.parameters import resolve_parameters
 from orchestrator.catalog import Signal
-from orchestrator.checks import Check, signal_checks
+from orchestrator.checks import Check
 from orchestrator.host import Host
+from orchestrator.probe_checks import signal_checks
 
 __all__ = ("checks_of", "reasons_against")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pytest_subprocess import FakeProcess
 
-from orchestrator import bpftrace
+from orchestrator import bpftrace, complaints
 from orchestrator.bpftrace import Version
 from orchestrator.errors import HostError
 
@@ -231,8 +231,8 @@ def test_capabilities_wanted(
     ],
 )
 def test_worth_telling_drops_what_healthy_hosts_say(lines: list[str]) -> None:
-    assert bpftrace.worth_telling(lines) == []
-    assert bpftrace.is_harmless(lines[0])
+    assert complaints.worth_telling(lines) == []
+    assert complaints.is_harmless(lines[0])
 
 
 def test_worth_telling_keeps_an_error_with_its_source() -> None:
@@ -242,7 +242,7 @@ def test_worth_telling_keeps_an_error_with_its_source() -> None:
         "                   ~",
     ]
     harmless = ["f.bt:1:1-2: WARNING: Addrspace mismatch", "BEGIN", "~"]
-    assert bpftrace.worth_telling([*HARMLESS_27, *harmless, *error, *harmless]) == error
+    assert complaints.worth_telling([*HARMLESS_27, *harmless, *error, *harmless]) == error
 
 
 def test_worth_telling_keeps_a_hint_of_what_it_keeps() -> None:
@@ -252,12 +252,12 @@ def test_worth_telling_keeps_a_hint_of_what_it_keeps() -> None:
         "~~~~~~~~~~~~~~",
         "HINT: You can increase the limit through the BPFTRACE_MAX_BPF_PROGS environment variable.",
     ]
-    assert bpftrace.worth_telling(lines) == lines
+    assert complaints.worth_telling(lines) == lines
 
 
 def test_worth_telling_does_not_swallow_what_follows_a_warning_without_source() -> None:
     lines = ["f.bt:3-9: WARNING: Return value discarded.", "ERROR: Error attaching probe: 'kprobe:vfs_read'"]
-    assert bpftrace.worth_telling(lines) == lines[1:]
+    assert complaints.worth_telling(lines) == lines[1:]
 
 
 def test_worth_telling_folds_repeated_messages() -> None:
@@ -267,14 +267,14 @@ def test_worth_telling_folds_repeated_messages() -> None:
         "~~~~",
     ]
     skipped = "WARNING: could not attach probe kprobe:blk_account_io_start, skipping."
-    told = bpftrace.worth_telling([*full, skipped, *full, *full])
+    told = complaints.worth_telling([*full, skipped, *full, *full])
     assert told == [f"{full[0]} (x 3)", *full[1:], skipped]
 
 
 def test_worth_telling_is_safe_to_print() -> None:
-    (told,) = bpftrace.worth_telling(["ERROR:\x1b]0;owned\x07\x1b[2J\t\udcff\u202e end\r\n"])
+    (told,) = complaints.worth_telling(["ERROR:\x1b]0;owned\x07\x1b[2J\t\udcff\u202e end\r\n"])
     assert told == "ERROR:\\x1b]0;owned\\x07\\x1b[2J \\udcff\\u202e end"
-    assert len(bpftrace.worth_telling(["x" * 100_000])[0]) < 1000
+    assert len(complaints.worth_telling(["x" * 100_000])[0]) < 1000
 
 
 # --- explain ---
@@ -407,7 +407,7 @@ REJECTED_27 = (
 )
 @pytest.mark.parametrize("harmless", [HARMLESS_17, HARMLESS_27], ids=["0.17", "0.27"])
 def test_explain(lines: list[str], returncode: int, sentence: str, harmless: list[str]) -> None:
-    said = bpftrace.explain([*harmless, *lines], returncode)
+    said = complaints.explain([*harmless, *lines], returncode)
     assert re.search(sentence, said), said
     assert "\n" not in said
     assert ": " in said, "a cause and a mend"
@@ -419,33 +419,33 @@ def test_explain_does_not_take_the_source_for_a_message() -> None:
         'BEGIN { @a = 1; @a = "tracepoint not found: x"; }',
         "                ~~",
     ]
-    said = bpftrace.explain([*HARMLESS_17, *lines], 1)
+    said = complaints.explain([*HARMLESS_17, *lines], 1)
     assert said == "bpftrace said: Type mismatch for @a: trying to assign value of type 'string[2]' (exit code 1)"
 
 
 def test_explain_falls_back_to_the_last_error_and_not_to_the_usage_behind_it() -> None:
     lines = ["ERROR: first", "pid.bt:1:1-2: ERROR: Pid out of range: 99999999", "see the manual"]
-    assert bpftrace.explain(lines, 1) == "bpftrace said: Pid out of range: 99999999 (exit code 1)"
-    assert bpftrace.explain(["something else"], 1) == "bpftrace said: something else (exit code 1)"
+    assert complaints.explain(lines, 1) == "bpftrace said: Pid out of range: 99999999 (exit code 1)"
+    assert complaints.explain(["something else"], 1) == "bpftrace said: something else (exit code 1)"
 
 
 @pytest.mark.parametrize("returncode", [-9, 137])
 def test_explain_a_kill_points_to_memory(returncode: int) -> None:
-    assert "SIGKILL: if nobody did that, memory ran out" in bpftrace.explain(HARMLESS_27, returncode)
+    assert "SIGKILL: if nobody did that, memory ran out" in complaints.explain(HARMLESS_27, returncode)
 
 
 def test_explain_names_other_signals() -> None:
-    assert bpftrace.explain(HARMLESS_17, -15).startswith("bpftrace was killed by SIGTERM")
-    assert "SIGABRT" in bpftrace.explain(["terminate called", "  what():  Failed to get `cgroupid`"], 134)
+    assert complaints.explain(HARMLESS_17, -15).startswith("bpftrace was killed by SIGTERM")
+    assert "SIGABRT" in complaints.explain(["terminate called", "  what():  Failed to get `cgroupid`"], 134)
 
 
 def test_explain_silence() -> None:
     # 0.17 with a uprobe that matches nothing says so on stdout only
-    assert "exit code 1 and said nothing" in bpftrace.explain(HARMLESS_17, 1)
-    assert "exit code 255" in bpftrace.explain([], 255)
+    assert "exit code 1 and said nothing" in complaints.explain(HARMLESS_17, 1)
+    assert "exit code 255" in complaints.explain([], 255)
 
 
 def test_explain_is_safe_to_print_and_to_format() -> None:
-    said = bpftrace.explain(["ERROR: tracepoint not found: {0}\x1b[31m"], 1)
+    said = complaints.explain(["ERROR: tracepoint not found: {0}\x1b[31m"], 1)
     assert "{0}\\x1b[31m" in said
     assert said.isprintable()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.bpftrace import Version
-from orchestrator.checks import Check, host_checks, preflight, signal_checks
+from orchestrator.checks import Check, host_checks, preflight
 from orchestrator.endpoint import endpoint_check
 from orchestrator.host import Host
+from orchestrator.probe_checks import signal_checks
 
 OLD, NEW = Version(0, 17, 0), Version(0, 27, 1)
 BPFTRACE = "/usr/bin/bpftrace"
