@@ -9,7 +9,8 @@ from typing import BinaryIO
 from orchestrator.catalog import Signal
 from orchestrator.complaints import explain, worth_telling
 from orchestrator.errors import HostError
-from orchestrator.launch import STRING_LIMIT, Launch
+from orchestrator.launch import Launch
+from orchestrator.limits import LIMITS
 from orchestrator.pipeline import Pipeline, Sink
 from orchestrator.process import GAP, BpftraceProcess
 from orchestrator.signals.clock import Clock
@@ -32,7 +33,7 @@ class Capture:
     ) -> None:
         self.process = process
         self.signals = signals
-        self.pipeline = Pipeline(signals, STRING_LIMIT, Clock(), sink)
+        self.pipeline = Pipeline(signals, LIMITS, Clock(), sink)
         self._stream = OutputStream()
         self._record = record
         self._plain: list[str] = []
@@ -74,8 +75,13 @@ class Capture:
     def stop(self) -> bool:
         """Ask for the last maps and read to the end; False if they did not come and bpftrace had to be killed.
 
-        As long as output comes there is patience: resolving symbols at the end can take long.
+        As long as output comes there is patience: resolving symbols at the end can take long. One that has not begun
+        has nothing to say, and may not even have a handler for the signal yet.
         """
+        if not self.pipeline.ready:
+            self.process.kill()
+            self.process.wait(_GRACE_SECONDS)
+            return True
         self.process.interrupt()
         quiet_since = time.monotonic()
         while not self.at_end:

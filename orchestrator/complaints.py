@@ -7,6 +7,8 @@ import signal
 from collections import Counter
 from collections.abc import Sequence
 
+from orchestrator.text import printable
+
 __all__ = ("explain", "is_harmless", "worth_telling")
 
 _LONGEST_LINE = 500
@@ -25,10 +27,7 @@ _HARMLESS = re.compile(
 
 
 def _clean(line: str) -> str:
-    text = "".join(
-        char if char.isprintable() else " " if char == "\t" else char.encode("unicode_escape").decode("ascii")
-        for char in line.rstrip("\r\n")
-    )
+    text = printable(line.rstrip("\r\n").replace("\t", " "))
     return text if len(text) <= _LONGEST_LINE else text[:_LONGEST_LINE] + "..."
 
 

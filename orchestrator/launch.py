@@ -7,15 +7,11 @@ from dataclasses import dataclass
 
 from orchestrator.bpftrace import environment
 from orchestrator.catalog import Signal
+from orchestrator.limits import LIMITS
 from orchestrator.process import BpftraceProcess
 from orchestrator.program import join_programs
 
-__all__ = ("STRING_LIMIT", "Launch")
-
-# What 0.17 can have at most (its stack); the same everywhere, so that all versions clip alike.
-STRING_LIMIT = 200
-_MAP_KEYS = 16384
-_PAGES = 512  # 2 MiB per CPU (0.17) or in all: rides out bursts of some 100,000 events a second
+__all__ = ("Launch",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,7 @@ class Launch:
 
     def start(self, signals: Sequence[Signal]) -> BpftraceProcess:
         """Start the joined program of ``signals``, read from standard input: a wrapper may see other files than we."""
-        limits = environment(self.environment, STRING_LIMIT, _MAP_KEYS, _PAGES)
+        limits = environment(self.environment, *LIMITS)
         return BpftraceProcess([self.path, "-f", "json", "-"], self.program(signals), limits)
 
     def program(self, signals: Sequence[Signal]) -> str:

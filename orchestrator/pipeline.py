@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from orchestrator import __version__, program
 from orchestrator.catalog import Signal
+from orchestrator.limits import Limits
 from orchestrator.signals.attributes import number
 from orchestrator.signals.clock import Clock
 from orchestrator.signals.logs import EventReader
@@ -56,12 +57,13 @@ class _SignalState:
 class Pipeline:
     """Feed it the records of a joined program in order; it gives the sink what they mean."""
 
-    def __init__(self, signals: Sequence[Signal], string_limit: int, clock: Clock, sink: Sink) -> None:
-        self._states = [_SignalState(signal, string_limit) for signal in signals]
+    def __init__(self, signals: Sequence[Signal], limits: Limits, clock: Clock, sink: Sink) -> None:
+        self._states = [_SignalState(signal, limits.string) for signal in signals]
         self._by_tag = {tag: state for state in self._states for tag in state.events.tags}
         self._by_map = {name: state for state in self._states for name in state.metrics.maps}
         self._by_emitted = {state.emitted_map: state for state in self._states if state.emitted_map}
         self._clock = clock
+        self._map_keys = limits.map_keys
         self._sink = sink
         self._snapshot: dict[str, Map | Hist] | None = None
         self._snapshot_nsecs = 0
@@ -121,15 +123,25 @@ class Pipeline:
             self._start_nsecs = nsecs
         elif what == program.READY:
             self.ready = True
+            # Zeros, so that a destination that takes nothing is known from the beginning.
+            self._sink.metrics({OWN_SCOPE: self._own_metrics(nsecs)})
         elif what in (program.SNAPSHOT, program.END):
             self._snapshot, self._snapshot_nsecs = {}, nsecs
             self.ended = what == program.END
         elif what == program.SNAPSHOT_END and self._snapshot is not None:
             self._finish_snapshot(final=False)
 
+    def _own_metrics(self, nsecs: int) -> list[Metric]:
+        start, time = self._clock.to_unix(self._start_nsecs), self._clock.to_unix(nsecs)
+        return own_metrics(self.counts, self.stream, start, time)
+
     def _map(self, record: Map | Hist) -> None:
-        if self._snapshot is not None:
-            self._snapshot[record.name] = record
+        if self._snapshot is None:
+            return
+        self._snapshot[record.name] = record
+        if _entries(record) >= self._map_keys:
+            message = f"@{record.name} is full ({self._map_keys:,} entries): what came after that is not counted"
+            self.stream.problems[message] = 1
 
     def _finish_snapshot(self, *, final: bool) -> None:
         self._clock.sync()
@@ -147,7 +159,7 @@ class Pipeline:
         self._snapshot = None
         for state in self._states:
             state.counts.compare(final=final)
-        metrics[OWN_SCOPE] = own_metrics(self.counts, self.stream, start, time)
+        metrics[OWN_SCOPE] = self._own_metrics(self._snapshot_nsecs)
         self._sink.metrics(metrics)
 
     def _problem(self, record: Problem) -> None:
@@ -166,6 +178,13 @@ class Pipeline:
 
     def _unknown(self, _record: Record) -> None:
         self.stream.unknown += 1
+
+
+def _entries(record: Map | Hist) -> int:
+    """How many entries of the kernel's map were printed: every non-empty bucket of a keyed histogram is one."""
+    if isinstance(record, Map):
+        return len(record.entries)
+    return sum(bool(bucket.count) for _, buckets in record.series for bucket in buckets)
 
 
 def _total(record: Map) -> int:

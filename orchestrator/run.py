@@ -9,10 +9,8 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from config.otlp import OtlpSettings
 from orchestrator import bpftrace
 from orchestrator.catalog import Signal
 from orchestrator.checks import preflight
@@ -27,16 +25,14 @@ from orchestrator.terminal import Terminal
 
 if TYPE_CHECKING:
     from orchestrator.capture import Capture
-    from orchestrator.delivery.files import JsonLines
-    from orchestrator.delivery.sender import Sender
-    from orchestrator.output import Output, Target
+    from orchestrator.destinations import Destinations
+    from orchestrator.output import Output
     from orchestrator.signals.model import LogRecord, Metric, Scope
 
 __all__ = ("run_capture",)
 
 _PUMP_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
-_FINISH_SECONDS = 15.0
 
 
 class _Stop:
@@ -47,7 +43,9 @@ class _Stop:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        numbers = (signal_module.SIGINT, signal_module.SIGTERM, signal_module.SIGHUP)
+        numbers = [signal_module.SIGINT, signal_module.SIGTERM]
+        if signal_module.getsignal(signal_module.SIGHUP) is not signal_module.SIG_IGN:  # not under nohup
+            numbers.append(signal_module.SIGHUP)
         before = {number: signal_module.signal(number, lambda *_: self.event.set()) for number in numbers}
         try:
             yield
@@ -127,9 +125,6 @@ class _Run:
         self._terminal = terminal
         self._stop = stop
         self._failed = dict(failed)
-        self._started = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        self._file: JsonLines | None = None
-        self._sender: Sender | None = None
         self._problems: list[str] = []
 
     def execute(
@@ -137,77 +132,39 @@ class _Run:
     ) -> int:
         # bpftrace compiles meanwhile: these imports cost as much as it needs.
         from orchestrator.capture import Capture, start_capture  # noqa: PLC0415
+        from orchestrator.destinations import Destinations  # noqa: PLC0415
         from orchestrator.output import Output  # noqa: PLC0415
         from orchestrator.resource import resource_attributes  # noqa: PLC0415
         from orchestrator.summary import Summary  # noqa: PLC0415
 
+        options, terminal = self._options, self._terminal
+        destinations = Destinations(options.otlp, options.output, self._say, self._stop.event.set)
         try:
-            output = Output(resource_attributes(uuid.uuid4().hex), self._targets())
-            summary = (
-                Summary() if self._is_embedded() and (self._terminal.interactive or self._options.summary) else None
-            )
+            output = Output(resource_attributes(uuid.uuid4().hex), [destinations])
+            is_embedded = options.otlp is None and options.output is None
+            summary = Summary() if options.summary or (is_embedded and terminal.interactive) else None
             sink = _Fan([output, *filter(None, [summary])])
-            self._terminal.progress("starting bpftrace ...")
+            terminal.progress("starting bpftrace ...")
             capture, more = start_capture(
                 launch, process, signals, lambda started, chosen: Capture(started, chosen, sink, record), self._stop
             )
             self._failed.update(more)
             for name, why in self._failed.items():
-                self._terminal.say(f"orchestrate: {name} cannot run: {why}")
+                self._say(f"{name} cannot run: {why}")
             try:
                 seconds = self._trace(capture, output)
             finally:
                 capture.process.kill()
         finally:
-            self._close()
+            terminal.progress("sending what is left ...")
+            destinations.close()
+            terminal.progress("")
         if summary is not None:
-            self._terminal.block(summary.lines([f"bpftrace-orchestrator/{signal.name}" for signal in capture.signals]))
-        return self._conclude(capture, output, seconds)
+            terminal.block(summary.lines([f"bpftrace-orchestrator/{signal.name}" for signal in capture.signals]))
+        return self._conclude(capture, output, destinations, seconds)
 
-    def _is_embedded(self) -> bool:
-        return self._options.otlp is None and self._options.output is None
-
-    def _path(self) -> str | None:
-        """The file that the data goes to."""
-        return self._options.output or (f"capture-{self._started}.jsonl" if self._is_embedded() else None)
-
-    def _targets(self) -> list[Target]:
-        from orchestrator.delivery.files import JsonLines  # noqa: PLC0415
-
-        targets: list[Target] = []
-        if self._options.otlp is not None:
-            targets.append(self._open_sender(self._options.otlp).submit)
-        path = self._path()
-        if path is not None:
-            try:
-                self._file = JsonLines(path)
-            except OSError as error:
-                raise UsageError(f"{path} cannot be written: {error.strerror}") from None
-            targets.append(self._write)
-        return targets
-
-    def _open_sender(self, settings: OtlpSettings) -> Sender:
-        from orchestrator.delivery.sender import Sender  # noqa: PLC0415
-        from orchestrator.delivery.transports import open_transport  # noqa: PLC0415
-
-        transport = open_transport(settings)
-        self._sender = Sender(
-            lambda: transport,
-            lambda: f"undelivered-{self._started}.jsonl",
-            lambda message: self._terminal.say(f"orchestrate: {message}"),
-        )
-        self._sender.start()
-        return self._sender
-
-    def _write(self, request: Any) -> None:
-        if self._file is None:
-            return
-        try:
-            self._file.write(request)
-        except OSError as error:
-            self._problems.append(f"{self._file.path}: {error.strerror}")
-            self._file = None
-            self._stop.event.set()
+    def _say(self, message: str) -> None:
+        self._terminal.say(f"orchestrate: {message}")
 
     def _trace(self, capture: Capture, output: Output) -> float:
         """Pump until it is time to stop; return how many seconds all probes were attached."""
@@ -240,21 +197,13 @@ class _Run:
             f"{sum(count.lost for count in counts):,} lost" + ("" if total else "  (Ctrl-C ends)")
         )
 
-    def _close(self) -> None:
-        if self._sender is not None:
-            self._terminal.progress("sending what is left ...")
-            self._sender.finish(_FINISH_SECONDS)
-        if self._file is not None:
-            self._file.close()
-
-    def _conclude(self, capture: Capture, output: Output, seconds: float) -> int:
+    def _conclude(self, capture: Capture, output: Output, destinations: Destinations, seconds: float) -> int:
         from orchestrator.report import closing_line, losses  # noqa: PLC0415
 
-        losses_found = [*self._problems, *losses(capture.pipeline, self._sender)]
-        for line in [*capture.told(), *(f"orchestrate: {loss}" for loss in losses_found)]:
+        lost = [*self._problems, *destinations.problems, *losses(capture.pipeline, destinations.sender)]
+        for line in capture.told():
             self._terminal.say(line)
-        where = [path] if (path := self._path()) else []
-        if self._sender is not None:
-            where.append(f"{self._sender.sent:,} delivered")
-        self._terminal.say(closing_line(capture, output, seconds, where))
-        return 1 if losses_found or self._failed else 0
+        for loss in lost:
+            self._say(loss)
+        self._terminal.say(closing_line(capture, output, seconds, destinations.described))
+        return 1 if lost or self._failed else 0

@@ -22,14 +22,17 @@ _ATTEMPT_TIMEOUT = 10.0
 
 
 class Sender(threading.Thread):
-    """Sends requests in order. ``say`` is called with each new problem, once; counts are in items."""
+    """Sends requests in order. ``fallback`` opens the file for what cannot be sent, when there is something.
+
+    ``say`` is called with each new problem, once; counts are in items.
+    """
 
     def __init__(
-        self, open_transport: Callable[[], Transport], fallback: Callable[[], str], say: Callable[[str], None]
+        self, open_transport: Callable[[], Transport], fallback: Callable[[], JsonLines], say: Callable[[str], None]
     ) -> None:
         super().__init__(daemon=True, name="sender")
         self._open = open_transport
-        self._fallback_path = fallback
+        self._open_fallback = fallback
         self._say = say
         self._said: set[str] = set()
         self._queue: deque[Request] = deque()
@@ -119,7 +122,7 @@ class Sender(threading.Thread):
             self._tell(reason)
         try:
             if self.kept is None:
-                self.kept = JsonLines(self._fallback_path())
+                self.kept = self._open_fallback()
             self.kept.write(request)
             self.kept_items += request.items
         except OSError as error:

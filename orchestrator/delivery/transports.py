@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from config.errors import ConfigError
 from config.otlp import OtlpSettings, Signal, SignalEndpoint
 from orchestrator.delivery.transport import Outcome, Request, Status, Transport
+from orchestrator.text import printable
 
 __all__ = (
     "CREDENTIALS",
@@ -131,4 +132,4 @@ def look_up(table: Iterable[tuple[str, str]], text: str) -> str | None:
 
 def clean(text: str) -> str:
     """One printable line of at most 200 characters, whatever a receiver sent."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_SHOWN_CHARS]
+    return printable(" ".join(text.split()))[:_SHOWN_CHARS]
