@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal as signal_module
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,14 +38,18 @@ class _Stop:
     """Set by SIGINT, SIGTERM and SIGHUP, or by ourselves when going on makes no sense."""
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        self._requested = False
+
+    def request(self, *_: object) -> None:
+        """A signal handler: nothing in it may wait."""
+        self._requested = True
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
         numbers = [signal_module.SIGINT, signal_module.SIGTERM]
         if signal_module.getsignal(signal_module.SIGHUP) is not signal_module.SIG_IGN:  # not under nohup
             numbers.append(signal_module.SIGHUP)
-        before = {number: signal_module.signal(number, lambda *_: self.event.set()) for number in numbers}
+        before = {number: signal_module.signal(number, self.request) for number in numbers}
         try:
             yield
         finally:
@@ -54,7 +57,7 @@ class _Stop:
                 signal_module.signal(number, handler)
 
     def __call__(self) -> bool:
-        return self.event.is_set()
+        return self._requested
 
 
 class _Fan:
@@ -138,7 +141,7 @@ class _Run:
         from orchestrator.summary import Summary  # noqa: PLC0415
 
         options, terminal = self._options, self._terminal
-        destinations = Destinations(options.otlp, options.output, self._say, self._stop.event.set)
+        destinations = Destinations(options.otlp, options.output, self._say, self._stop.request)
         try:
             output = Output(resource_attributes(uuid.uuid4().hex), [destinations])
             is_embedded = options.otlp is None and options.output is None

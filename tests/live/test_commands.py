@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -27,7 +26,7 @@ def test_list() -> None:
 
 
 @pytest.mark.parametrize("name", ["tcp", "exec"])
-def test_show_is_a_program_that_bpftrace_takes(name: str, tmp_path: Path, bpftrace: str) -> None:
+def test_show_is_a_program_that_bpftrace_takes(name: str, bpftrace: str) -> None:
     """What is shown can be given to bpftrace as it is, by every version."""
     shown = orchestrate("show", name)
     assert shown.returncode == 0

@@ -254,7 +254,8 @@ STUBBORN = """\
 # A bpftrace that does not end when it is asked to.
 trap '' INT TERM
 printf '{"type": "attached_probes", "data": {"probes": 1}}\\n'
-printf '{"type": "value", "data": ["orchestrator","begin",1]}\\n{"type": "value", "data": ["orchestrator","ready",2]}\\n'
+printf '{"type": "value", "data": ["orchestrator","begin",1]}\\n'
+printf '{"type": "value", "data": ["orchestrator","ready",2]}\\n'
 while :; do sleep 1; done
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -296,3 +297,45 @@ def test_run_record(tmp_path: Path) -> None:
     lines = (tmp_path / "raw.json").read_bytes().splitlines()
     assert lines[0].startswith(b'{"type": "attached_probes"')
     assert any(b'"orchestrator","end"' in line for line in lines)
+
+
+def test_run_stopped_while_starting(tmp_path: Path) -> None:
+    """An ordinary end, and nothing is left behind."""
+    run = Run(tmp_path, "tcp,exec", "--output", "out.jsonl")
+    deadline = time.monotonic() + 30
+    while not (children := children_of(run.process.pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    code, _, stderr = run.stop()
+    assert code == 0, stderr
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+HOSTILE_NAMES = (
+    b'q"uo\\te',
+    b"new\nline",
+    b"tab\there",
+    b"esc\x1b[2J",
+    b"inv\xff\xfealid",
+    "\u00fcml\u00e4ut".encode(),
+    b"a,b c",
+)
+
+
+def test_run_hostile_names(tmp_path: Path, bpftrace: str) -> None:
+    """Whatever a program is called arrives as it is, and the stream goes on."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    run = Run(tmp_path, "exec", "--output", "out.jsonl", "--bpftrace", bpftrace).ready()
+    paths = [os.fsencode(folder) + b"/" + name for name in HOSTILE_NAMES]
+    for path in paths:
+        shutil.copy("/bin/true", os.fsdecode(path))
+        subprocess.run([path], check=True)
+    code, _, stderr = run.stop()
+    check_clean_end(code, stderr)
+    telemetry = Telemetry.read((tmp_path / "out.jsonl").read_text())
+    found = {
+        as_bytes([attributes["process.executable.path"]])[0]: as_bytes([attributes["thread.name"]])[0]
+        for attributes, _ in telemetry.events("ebpf.process.exec")
+    }
+    assert {path: found.get(path) for path in paths} == dict(zip(paths, HOSTILE_NAMES, strict=True))
