@@ -32,7 +32,7 @@ def describe(parameter: Parameter) -> str:
         return "true or false"
     if isinstance(parameter, ChoiceParameter):
         return "one of " + ", ".join(parameter.choices)
-    return f"text that matches {parameter.pattern}"
+    return f"printable ASCII text that matches {parameter.pattern}"
 
 
 def value_of(parameter: Parameter, text: str) -> int | str:
@@ -52,8 +52,8 @@ def value_of(parameter: Parameter, text: str) -> int | str:
         if text not in parameter.choices:
             raise ValueError
         return parameter.choices[text]
-    if not re.fullmatch(parameter.pattern, text):
-        raise ValueError
+    if not (re.fullmatch(parameter.pattern, text) and text.isascii() and (text.isprintable() or not text)):
+        raise ValueError  # what is no printable ASCII could not be written as a literal
     return text
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from config.errors import ConfigError
 from config.loader import load, nearest
-from config.manifest import Attribute, Event, Manifest, Parameter
+from config.manifest import Attribute, ChoiceParameter, Event, Manifest, Parameter
 from config.parameters import default_of
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.host import Host
@@ -141,6 +141,10 @@ def _problems(signal: Signal) -> Iterator[str]:
 
 def _parameter_problems(signal: Signal) -> Iterator[str]:
     manifest, asked = signal.manifest, getopt_defaults(signal.source)
+    for name, parameter in manifest.parameters.items():
+        if isinstance(parameter, ChoiceParameter) and parameter.default not in parameter.choices:
+            yield f"parameter {name!r}: default {parameter.default!r} is none of its choices"
+            return
     given = {*manifest.parameters, *manifest.host}
     for name in asked:
         if name not in given:

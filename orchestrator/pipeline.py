@@ -85,7 +85,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Take the maps that bpftrace printed when it ended as the last snapshot."""
-        self.stream.orphans = sum(state.events.orphans for state in self._states)
+        self.stream.orphans = sum(state.events.orphans + state.events.waiting for state in self._states)
         if self.ended and self._snapshot is not None:
             self._finish_snapshot(final=True)
 
@@ -104,8 +104,8 @@ class Pipeline:
             if event is not None:
                 state.counts.received += 1
                 self._sink.log(state.scope, event)
-        elif data[0] == program.MARK and len(data) == 3:
-            self._mark(str(data[1]), number(data[2]))
+        elif data[0] == program.MARK:
+            self._mark(record, data)
         else:
             self._unparsed(record)
 
@@ -118,7 +118,12 @@ class Pipeline:
         except ValueError:
             self._unparsed(record)
 
-    def _mark(self, what: str, nsecs: int) -> None:
+    def _mark(self, record: Value, data: Sequence[Any]) -> None:
+        try:
+            what, nsecs = data[1], number(data[2])
+        except (ValueError, TypeError, IndexError):
+            self._unparsed(record)
+            return
         if what == program.BEGIN:
             self._start_nsecs = nsecs
         elif what == program.READY:

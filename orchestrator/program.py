@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.catalog import Signal
+from parsers.source import map_names
 
 __all__ = ("BEGIN", "END", "MARK", "READY", "SNAPSHOT", "SNAPSHOT_END", "join_programs")
 
@@ -45,4 +46,5 @@ def join_programs(rendered: Mapping[str, str], signals: Sequence[Signal], interv
 
 def _used(names: Sequence[str], program: str) -> list[str]:
     """Maps that are in the rendered program: printing another one would be an error."""
-    return [name for name in names if f"@{name}" in program]
+    used = map_names(program)
+    return [name for name in names if name in used]

@@ -16,17 +16,18 @@ class SignalCounts:
     received: int = 0
     emitted: int | None = None
     lost: int = 0
-    _last_gap: int = 0
+    _emitted_before: int = 0
 
     def compare(self, *, final: bool) -> None:
         """Set ``lost`` from what was emitted and received.
 
-        While the program runs some events are still on their way, so only what two snapshots in a row miss counts;
-        at the end everything has arrived.
+        While the program runs, events are on their way: what is surely lost is what was emitted by the last snapshot
+        and has not been received by this one. At the end everything has arrived.
         """
-        gap = max(0, (self.emitted or 0) - self.received)
-        self.lost = gap if final else max(self.lost, min(gap, self._last_gap))
-        self._last_gap = gap
+        emitted = self.emitted or 0
+        due = emitted if final else self._emitted_before
+        self.lost = max(self.lost, due - self.received)
+        self._emitted_before = emitted
 
 
 @dataclass(slots=True)

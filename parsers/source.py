@@ -15,7 +15,7 @@ __all__ = ("getopt_defaults", "map_names", "probes_used", "render", "string_lite
 # Comments and strings first, so that nothing inside them is taken for code.
 _LEXEME = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
-      | (?P<getopt>getopt\(\s*"(?P<name>[^"]*)"\s*,\s*(?P<default>"(?:\\.|[^"\\])*"|-?\w+)\s*\))
+      | (?P<getopt>\bgetopt\(\s*"(?P<name>[^"]*)"\s*,\s*(?P<default>"(?:\\.|[^"\\])*"|-?\w+)\s*\))
       | (?P<string>"(?:\\.|[^"\\])*")
       | (?P<map>@[A-Za-z_]\w*)
       | (?P<brace>[{}])""",

@@ -40,6 +40,11 @@ class EventReader:
         self.orphans = 0
 
     @property
+    def waiting(self) -> int:
+        """Occurrences whose parts have come, but not their event."""
+        return len(self._waiting)
+
+    @property
     def tags(self) -> set[str]:
         """The tags that this reader understands, those of parts included."""
         return self._part_tags | self._events.keys()

@@ -19,7 +19,7 @@ def test_parse_duration(text: str, seconds: float) -> None:
     ["", "30", "s", "30 s", " 30s", "30s ", "30s\n", "-5s", "+5s", "1e3s", ".5s", "5.s", "5S", "5d", "1m30s", "inf"],
 )
 def test_parse_duration_refuses_other_words(text: str) -> None:
-    with pytest.raises(ConfigError, match="^--interval: .* is not a duration; write it as 500ms, 30s, 5m or 2h"):
+    with pytest.raises(ConfigError, match=r"^--interval: .* is not a duration; write it as 500ms, 30s, 5m or 2h"):
         parse_duration(text, "--interval")
 
 
@@ -31,5 +31,5 @@ def test_parse_duration_refuses_what_is_too_short(text: str, least: float) -> No
 
 def test_parse_duration_names_the_least() -> None:
     assert parse_duration("100ms", "run.yaml:3", least=0.1) == pytest.approx(0.1)
-    with pytest.raises(ConfigError, match="^run.yaml:3: '10ms' is too short; the least is 100ms"):
+    with pytest.raises(ConfigError, match=r"^run\.yaml:3: '10ms' is too short; the least is 100ms"):
         parse_duration("10ms", "run.yaml:3", least=0.1)

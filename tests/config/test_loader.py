@@ -73,7 +73,7 @@ def test_load_gives_typed_values(path: Path) -> None:
     assert manifest.parameters["pid"] == IntParameter(range=(0, 10), default=0, help="Only this one")
     assert manifest.parameters["flag"] == BoolParameter(default=True, help="Whether")
     assert manifest.parameters["comm"] == StringParameter(pattern="[a-z]*", default="", help="Only of this name")
-    assert [key.attribute for key in manifest.metrics["things"].keys] == ["error.type", "server.port"]  # noqa: SIM118
+    assert [key.attribute for key in manifest.metrics["things"].keys] == ["error.type", "server.port"]
     assert manifest.metrics["things"].limit == 1000
     assert manifest.events["thing"].parts["thing_path"].decode == "c_string"
 

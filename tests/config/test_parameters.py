@@ -103,7 +103,7 @@ def test_default_of(parameter: Parameter, value: int | str) -> None:
         (NUMBER, "a whole number"),
         (FLAG, "true or false"),
         (EVENTS, "one of none, open, all"),
-        (COMM, "text that matches [ -~]{0,15}"),
+        (COMM, "printable ASCII text that matches [ -~]{0,15}"),
     ],
 )
 def test_describe(parameter: Parameter, shown: str) -> None:

@@ -10,6 +10,7 @@ from parsers.escapes import to_bytes
 from parsers.records import (
     AttachedProbes,
     Bucket,
+    Data,
     Entry,
     Hist,
     LostEvents,
@@ -70,7 +71,7 @@ def test_value_of_every_kind(version: str, true: int | bool) -> None:
 
 
 def test_value_of_a_struct() -> None:
-    inner = {"p": 7, "mac": [222, 173, 190, 239, 0, 1]}
+    inner: Data = {"p": 7, "mac": [222, 173, 190, 239, 0, 1]}
     records = read_captured(NEW, "print-struct")
     assert records[2] == Value('na"me,\x01é')
     assert records[3] == Value(inner)
@@ -219,7 +220,7 @@ def test_stats_and_averages(version: str, blank: str) -> None:
 
 @pytest.mark.parametrize("name", ["count", "average", "total"])
 def test_stats_of_a_process_called_like_a_statistic(name: str) -> None:
-    one = {"count": 1, "average": 3, "total": 3}
+    one: Data = {"count": 1, "average": 3, "total": 3}
     line = f'{{"type": "stats", "data": {{"@s": {{"{name}": {{"count": 1, "average": 3, "total": 3}}}}}}}}'
     assert read_line(line.encode()) == Stats("s", (Entry(name, one),))
     assert read_line(f'{{"type": "stats", "data": {{"@a": {{"{name}": 3}}}}}}'.encode()) == Stats(
@@ -310,7 +311,7 @@ def test_hist_counts_are_right_after_an_escape(version: str) -> None:
     records = read_captured(version, "weird-sticky-hex")
     hist = Hist("h", ((None, (Bucket(8, 15, 12),)),))
     assert [record for record in records if isinstance(record, Hist)] == [hist, hist]
-    assert [record for record in records if isinstance(record, Map)][0] == scalar("n", 12)
+    assert next(record for record in records if isinstance(record, Map)) == scalar("n", 12)
     assert Stats("s", (Entry(None, {"count": 12, "average": 20, "total": 240}),)) in records
 
 

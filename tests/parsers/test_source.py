@@ -65,7 +65,7 @@ def test_render_never_turns_a_value_into_code(value: str) -> None:
     assert read_literal(literal) == (value, "/ { exit(); }")
     # What it holds is not looked at again either.
     assert render(rendered, {"comm": "other", "x": 1}) == rendered
-    assert map_names(rendered) == []
+    assert list(map_names(rendered)) == []
 
 
 @given(PRINTABLE, st.text(min_size=1), PRINTABLE)
@@ -91,7 +91,7 @@ def test_getopt_defaults_are_literals_as_written() -> None:
 
 def test_map_names_in_order_without_doubles() -> None:
     source = '@b[pid] = count(); @a_1 = @b[1]; printf("@string"); // @comment\n /* @other */ delete(@b[1]); @C = 1;'
-    assert map_names(source) == ["b", "a_1", "C"]
+    assert list(map_names(source)) == ["b", "a_1", "C"]
 
 
 ALIVE = "BEGIN { @a = 1; }\n"
@@ -115,7 +115,7 @@ ALIVE = "BEGIN { @a = 1; }\n"
 def test_without_dead_probes_leaves_out_what_cannot_happen(predicate: str) -> None:
     dead = f"// About it.\ntracepoint:a:b, tracepoint:a:c\n/{predicate}/\n{{\n  if (x) {{ @d = 1; }}\n}}\n"
     assert without_dead_probes(ALIVE + dead + ALIVE).split() == (ALIVE + ALIVE).split()
-    assert probes_used(without_dead_probes(dead)) == []
+    assert list(probes_used(without_dead_probes(dead))) == []
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_without_dead_probes_sees_through_comments_and_strings() -> None:
         "uprobe:/lib/x.so:g { @alive = 1; } // }\n"
     )
     kept = without_dead_probes(source)
-    assert map_names(kept) == ["alive"]
-    assert probes_used(kept) == ["BEGIN", "uprobe:/lib/x.so:g"]
+    assert list(map_names(kept)) == ["alive"]
+    assert list(probes_used(kept)) == ["BEGIN", "uprobe:/lib/x.so:g"]
 
 
 def test_probes_used_without_doubles() -> None:
@@ -160,7 +160,7 @@ def test_probes_used_without_doubles() -> None:
         "// tracepoint:no:no\ntracepoint:syscalls:sys_exit_execve { @b = 1; }\n"
         "uprobe:/bin/bash:readline,uretprobe:/bin/bash:readline { }\ninterval:s:1 /@b/ { exit(); }\n"
     )
-    assert probes_used(source) == [
+    assert list(probes_used(source)) == [
         "tracepoint:syscalls:sys_exit_execve",
         "tracepoint:syscalls:sys_exit_execveat",
         "uprobe:/bin/bash:readline",

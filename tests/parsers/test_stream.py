@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -104,9 +106,7 @@ lines = st.lists(
 def feed_in_pieces(data: bytes, cuts: list[int], max_line: int) -> list[Record]:
     stream = OutputStream(max_line)
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    records = [
-        record for start, end in zip(places, places[1:], strict=False) for record in stream.feed(data[start:end])
-    ]
+    records = [record for start, end in pairwise(places) for record in stream.feed(data[start:end])]
     return records + stream.close()
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import SHUT_WR, socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -157,13 +157,6 @@ def closed_port() -> int:
         return port
 
 
-# The stubs have type parameters, which the class itself has not.
-if TYPE_CHECKING:
-    _Handler = grpc.GenericRpcHandler[bytes, bytes]
-else:
-    _Handler = grpc.GenericRpcHandler
-
-
 @dataclass
 class GrpcAnswer:
     code: grpc.StatusCode = grpc.StatusCode.OK
@@ -181,7 +174,7 @@ class GrpcRequest:
     peer: str
 
 
-class GrpcReceiver(_Handler):
+class GrpcReceiver(grpc.GenericRpcHandler):
     """Takes every method; ``answers`` are given in turn, the last one for ever."""
 
     def __init__(self, answers: list[GrpcAnswer]) -> None:

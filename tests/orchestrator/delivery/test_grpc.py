@@ -209,7 +209,7 @@ def test_partial_success_is_read(signal: Signal) -> None:
     with grpc_receiver(answer) as receiver, transport_to(receiver.port) as transport:
         outcome = transport.send(Request(signal, BODY, 3), 10.0)
     assert (outcome.status, outcome.rejected) == (Status.ACCEPTED, 2)
-    assert outcome.message == f"the receiver refused 2 of 3 items of {signal}: too old [31m"
+    assert outcome.message == f"the receiver refused 2 of 3 items of {signal}: too old \\x1b[31m"
 
 
 def test_a_warning_is_no_loss() -> None:

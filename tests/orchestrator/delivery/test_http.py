@@ -207,7 +207,7 @@ def test_partial_success_is_read(signal: Signal, headers: dict[str, str]) -> Non
     body = MessageToJson(response).encode() if headers is JSON else response.SerializeToString()
     outcome = outcome_of(HttpAnswer(200, body, headers), a_request(signal))
     assert (outcome.status, outcome.rejected) == (Status.ACCEPTED, 2)
-    assert outcome.message == f"the receiver refused 2 of 3 items of {signal}: too old [31m"
+    assert outcome.message == f"the receiver refused 2 of 3 items of {signal}: too old \\x1b[31m"
 
 
 @pytest.mark.parametrize(
@@ -272,11 +272,15 @@ def test_no_more_than_4_mib_of_an_answer_are_read() -> None:
         HttpAnswer(400, RpcStatus(code=3, message="bad span id").SerializeToString()),
         HttpAnswer(400, b'{"code": 3, "message": "bad span id"}', JSON),
         HttpAnswer(400, b"bad span id\nat line 5", TEXT),
-        HttpAnswer(400, b"bad\x1b \x00\tspan\x7f id", TEXT),
     ],
 )
 def test_an_error_is_told_in_one_clean_line(answer: HttpAnswer) -> None:
     assert outcome_of(answer).message.endswith("/v1/logs answered 400: bad span id")
+
+
+def test_an_error_shows_control_characters_as_escapes() -> None:
+    outcome = outcome_of(HttpAnswer(400, b"bad\x1b \x00\tspan\x7f id", TEXT))
+    assert outcome.message.endswith("answered 400: bad\\x1b \\x00 span\\x7f id")
 
 
 @pytest.mark.parametrize("body", [b"<html>nginx</html>", b""])

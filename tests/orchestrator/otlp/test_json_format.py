@@ -40,7 +40,7 @@ def scalars(field: FieldDescriptor) -> st.SearchStrategy[Any]:
         FieldDescriptor.TYPE_BOOL: st.booleans(),
         FieldDescriptor.TYPE_STRING: st.text(max_size=8),
         FieldDescriptor.TYPE_BYTES: st.binary(max_size=8),
-        FieldDescriptor.TYPE_DOUBLE: st.floats(),
+        FieldDescriptor.TYPE_DOUBLE: st.floats(allow_nan=False) | st.just(math.nan),  # one NaN of many
     }[field.type]
 
 
@@ -79,7 +79,9 @@ def check_round_trip(signal: Signal, message: Message) -> None:
     assert back.SerializeToString(deterministic=True) == body
 
 
-slow = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=60)
+slow = settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=60
+)
 
 
 @slow
@@ -108,7 +110,9 @@ def test_any_profiles_come_back_equal(message: Message) -> None:
 
 def test_our_own_logs_and_metrics_come_back_equal() -> None:
     scope = Scope("s", "1")
-    record = LogRecord(1, 2, "e", "warn", "b\n", {"a": ["x", "\udcff"], "b": True, "i": 2**63 - 1, "d": 1e-06, "é": "é"})
+    record = LogRecord(
+        1, 2, "e", "warn", "b\n", {"a": ["x", "\udcff"], "b": True, "i": 2**63 - 1, "d": 1e-06, "é": "é"}
+    )
     logs = encode_logs(make_resource({"r": 1}), {scope: [record]})
     assert json_format.Parse(to_json("logs", logs), ExportLogsServiceRequest()).SerializeToString() == logs
     points = [NumberPoint({}, 5), NumberPoint({"p": 1}, 0.5), NumberPoint({"p": 2}, 0)]
@@ -153,8 +157,12 @@ def test_enums_are_numbers_and_bytes_are_base64_in_logs() -> None:
 
 def test_ids_are_hexadecimal_in_traces() -> None:
     request = ExportTraceServiceRequest()
-    span = request.resource_spans.add().scope_spans.add().spans.add(
-        trace_id=bytes(range(16)), span_id=b"\xff" * 8, parent_span_id=b"\x0a" * 8, name="s", kind=3, flags=257
+    span = (
+        request.resource_spans.add()
+        .scope_spans.add()
+        .spans.add(
+            trace_id=bytes(range(16)), span_id=b"\xff" * 8, parent_span_id=b"\x0a" * 8, name="s", kind=3, flags=257
+        )
     )
     span.links.add(trace_id=b"\xab" * 16, span_id=b"\x01" * 8)
     (found,) = json.loads(to_json("traces", request.SerializeToString()))["resourceSpans"][0]["scopeSpans"][0]["spans"]

@@ -35,7 +35,11 @@ def encode(*metrics: Metric) -> Sequence[metrics_pb2.Metric]:
 
 @pytest.mark.parametrize(("instrument", "monotonic"), [("counter", True), ("updowncounter", False)])
 def test_counters_are_cumulative_sums(instrument: Instrument, monotonic: bool) -> None:
-    points = [NumberPoint({"server.port": 443}, 5), NumberPoint({"otel.metric.overflow": True}, 1.5), NumberPoint({}, 0)]
+    points = [
+        NumberPoint({"server.port": 443}, 5),
+        NumberPoint({"otel.metric.overflow": True}, 1.5),
+        NumberPoint({}, 0),
+    ]
     (encoded,) = encode(metric(instrument, points))
     assert (encoded.name, encoded.unit, encoded.description) == ("ebpf.m", "By", "What it is")
     assert encoded.WhichOneof("data") == "sum"
@@ -73,7 +77,9 @@ def test_histograms() -> None:
 @given(st.lists(st.integers(0, 2**50), min_size=1, max_size=64))
 def test_histograms_hold_the_invariants_of_the_protocol(counts: list[int]) -> None:
     bounds = [float(index) for index in range(len(counts) - 1)]
-    ((point,),) = [one.histogram.data_points for one in encode(metric("histogram", [HistogramPoint({}, bounds, counts)]))]
+    ((point,),) = [
+        one.histogram.data_points for one in encode(metric("histogram", [HistogramPoint({}, bounds, counts)]))
+    ]
     assert len(point.explicit_bounds) + 1 == len(point.bucket_counts)
     assert point.count == sum(point.bucket_counts) == sum(counts)
 

@@ -143,9 +143,9 @@ def test_exec_takes_only_the_parts_of_its_own_time_and_pid() -> None:
     for time, pid, args in ((1, 10, b"a\0"), (1, 11, b"b\0"), (2, 10, b"c\0")):
         (part,) = pieces("exec_args", args, time, pid)
         events.read_text(part)
-    for time, pid, args in ((2, 10, "c"), (1, 11, "b"), (1, 10, "a")):
+    for time, pid, argument in ((2, 10, "c"), (1, 11, "b"), (1, 10, "a")):
         record = read(events, ["exec", time, pid, 1, 0, 0, 10, 2, "x"])
-        assert record.attributes["process.command_args"] == [args]
+        assert record.attributes["process.command_args"] == [argument]
     record = read(events, ["exec", 1, 10, 1, 0, 0, 10, 2, "x"])
     assert "process.command_args" not in record.attributes
 

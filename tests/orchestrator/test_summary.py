@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.signals.model import HistogramPoint, Instrument, LogRecord, Metric, NumberPoint, Scope
+from orchestrator.summary import Summary
+
+TCP, EXEC, OWN = Scope("x/tcp", "1"), Scope("x/exec", "1"), Scope("x", "1")
+
+
+def metric(
+    instrument: Instrument, points: list[Any], unit: str = "{thing}", dimensions: tuple[str, ...] = ()
+) -> Metric:
+    return Metric("ebpf.things", unit, "Things that happened", instrument, 1, 2, points, dimensions)
+
+
+def log(body: str, **attributes: Any) -> LogRecord:
+    return LogRecord(
+        1, 2, "ebpf.thing", "info", body, {name.replace("_", "."): value for name, value in attributes.items()}
+    )
+
+
+def show(*metrics: Metric) -> list[str]:
+    summary = Summary()
+    summary.metrics({TCP: list(metrics)})
+    return summary.lines(["x/tcp"])
+
+
+def test_nothing_happened() -> None:
+    assert Summary().lines(["x/tcp"]) == ["nothing happened that these signals trace"]
+
+
+def test_counters_are_a_table_with_the_largest_first() -> None:
+    points = [NumberPoint({"a": "z", "server.port": 80}, 5), NumberPoint({"a": "z", "server.port": 443}, 12345)]
+    head, *rows = show(metric("counter", points, dimensions=("server.port",)))[1:]
+    assert head == "Things that happened (ebpf.things)"
+    assert [row.split() for row in rows] == [["port", "total"], ["443", "12,345"], ["80", "5"]]
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_counters_without_a_dimension() -> None:
+    assert [row.split() for row in show(metric("counter", [NumberPoint({}, 7)]))[2:]] == [["total"], ["7"]]
+
+
+def test_counters_show_ten_rows_and_how_many_more() -> None:
+    points = [NumberPoint({"server.port": port}, port) for port in range(1, 26)]
+    rows = show(metric("counter", points, dimensions=("server.port",)))
+    assert [row.split()[0] for row in rows[3:13]] == [str(port) for port in range(25, 15, -1)]
+    assert rows[13:] == ["  ... and 15 more"]
+
+
+def test_series_without_an_attribute_show_a_dash() -> None:
+    points = [NumberPoint({}, 81), NumberPoint({"error.type": "ENOENT"}, 4)]
+    rows = show(metric("counter", points, dimensions=("error.type",)))
+    assert [row.split() for row in rows[2:]] == [["type", "total"], ["-", "81"], ["ENOENT", "4"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(5, "5 B"), (1024, "1.0 KiB"), (5 * 2**20 + 2**19, "5.5 MiB"), (2**31, "2.0 GiB"), (0, "0 B")]
+)
+def test_bytes_have_a_unit(value: int, shown: str) -> None:
+    assert show(metric("counter", [NumberPoint({}, value)], unit="By"))[-1].strip() == shown
+
+
+def test_histograms_are_bars_between_the_first_and_the_last_used_bucket() -> None:
+    point = HistogramPoint({"server.port": 80}, [0.0, 1e-06, 3e-06, 0.001, 2.0], [0, 1, 0, 4, 0, 2])
+    lines = show(metric("histogram", [point], unit="s", dimensions=("server.port",)))
+    assert lines[1] == "Things that happened (ebpf.things, s)"
+    bars = lines[-5:]
+    assert [bar.split("|")[0].split() for bar in bars] == [
+        ["<=", "1", "us", "1"],
+        ["<=", "3", "us", "0"],
+        ["<=", "1", "ms", "4"],
+        ["<=", "2", "s", "0"],
+        [">", "2", "s", "2"],
+    ]
+    assert [bar.count("@") for bar in bars] == [10, 0, 40, 0, 20]
+    assert any("port 80" in line for line in lines)
+
+
+def test_many_histograms_are_added() -> None:
+    points = [HistogramPoint({"server.port": port}, [1.0], [port, 1]) for port in range(5)]
+    lines = show(metric("histogram", points, dimensions=("server.port",)))
+    assert [line.split("|")[0].split()[-1] for line in lines[-2:]] == ["10", "5"]
+
+
+def test_an_empty_histogram_is_no_error() -> None:
+    assert "@" not in "".join(show(metric("histogram", [HistogramPoint({}, [1.0], [0, 0])])))
+
+
+def test_only_the_last_metrics_count() -> None:
+    summary = Summary()
+    summary.metrics({TCP: [metric("counter", [NumberPoint({}, 1)])]})
+    summary.metrics({TCP: [metric("counter", [NumberPoint({}, 22)])]})
+    assert [line.split()[-1] for line in summary.lines(["x/tcp"])[-1:]] == ["22"]
+
+
+def test_events_are_counted_and_the_last_ten_shown() -> None:
+    summary = Summary()
+    for index in range(1500):
+        summary.log(TCP, log(f"event {index}", process_pid=index))
+    lines = summary.lines(["x/tcp"])
+    assert lines[1] == "ebpf.thing: 1,500, the last 10"
+    assert lines[2:] == [f"  pid {index} event {index}" for index in range(1490, 1500)]
+
+
+def test_events_say_who() -> None:
+    summary = Summary()
+    summary.log(TCP, log("body", process_pid=7, process_user_id=0))
+    assert summary.lines(["x/tcp"])[1:] == ["ebpf.thing: 1", "  pid 7 uid 0 body"]
+
+
+def test_scopes_come_in_the_order_asked_for_and_others_are_left_out() -> None:
+    summary = Summary()
+    for scope in (OWN, TCP, EXEC):
+        summary.log(scope, log(f"of {scope.name}"))
+    bodies = [line.strip() for line in summary.lines(["x/exec", "x/tcp"]) if line.startswith("  ")]
+    assert bodies == ["of x/exec", "of x/tcp"]
+
+
+def test_nothing_shown_can_move_a_cursor() -> None:
+    summary = Summary()
+    evil = "a\n\x1b[2J\udcff"
+    summary.log(TCP, log(evil))
+    summary.metrics({TCP: [metric("counter", [NumberPoint({"thread.name": evil}, 1)], dimensions=("thread.name",))]})
+    text = "\n".join(summary.lines(["x/tcp"]))
+    assert "\x1b" not in text
+    assert text.count("a\\n\\x1b[2J\\xff") == 2
+
+
+def test_a_long_event_is_cut() -> None:
+    summary = Summary()
+    summary.log(TCP, log("x" * 5000))
+    assert max(map(len, summary.lines(["x/tcp"]))) <= 160
