@@ -147,6 +147,9 @@ class BpftraceProcess:
         deadline = time.monotonic() + 2.0
         for thread in (self.output, self._stderr_reader, self._stdin_writer):
             thread.join(max(0.0, deadline - time.monotonic()))
+        for thread, pipe in ((self.output, self.stdout), (self._stderr_reader, self._stderr_pipe)):
+            if not thread.is_alive():  # a child that bpftrace left behind may still hold the other end
+                pipe.close()
         return code
 
     def _signal(self, number: int) -> None:

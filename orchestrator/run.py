@@ -89,7 +89,7 @@ def run_capture(options: Options) -> int:
         raise HostError("; ".join(f"{name} cannot run: {why}" for name, why in failed.items()))
     launch = Launch(
         path,
-        os.environ,
+        _environment(host),
         {signal.name: signal.render(options.values[signal.name], host) for signal in signals},
         options.interval,
     )
@@ -105,6 +105,13 @@ def _cannot_run(signals: Sequence[Signal], options: Options, host: Host) -> dict
     """What this host lacks, by signal."""
     reasons = {signal.name: reasons_against(signal, host, options.values[signal.name]) for signal in signals}
     return {name: "; ".join(found) for name, found in reasons.items() if found}
+
+
+def _environment(host: Host) -> dict[str, str]:
+    """Ours, and where BTF is: before Linux 5.11, which gives it no id, bpftrace 0.17 does not find it by itself."""
+    if host.has_btf and host.kernel_version is not None and host.kernel_version < (5, 11):
+        return {"BPFTRACE_BTF": "/sys/kernel/btf/vmlinux", **os.environ}
+    return dict(os.environ)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,111 @@
+"""The drain and the child's discipline, with small programs in bpftrace's place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import HostError
+from orchestrator.process import GAP, BpftraceProcess, Drain
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    for descriptor in (reader, writer):
+        try:
+            os.close(descriptor)
+        except OSError:
+            continue
+
+
+def read_all(drain: Drain) -> list[bytes | None]:
+    chunks = []
+    while (chunk := drain.get(30)) != b"":
+        chunks.append(chunk)
+    return chunks
+
+
+def test_drain_reads_to_the_end(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    drain = Drain(reader)
+    drain.start()
+    os.write(writer, b"one\n")
+    os.close(writer)
+    assert b"".join(chunk or b"" for chunk in read_all(drain)) == b"one\n"
+    assert drain.get(0) == b""  # the end stays
+    assert drain.dropped_bytes == 0
+
+
+def test_drain_never_lets_the_writer_wait(pipe: tuple[int, int]) -> None:
+    """Nobody takes anything: the writer is served all the same, and what had to be dropped is counted."""
+    reader, writer = pipe
+    line = b"x" * 99 + b"\n"
+    drain = Drain(reader, limit=1000)
+    drain.start()
+    for _ in range(10_000):  # 1 MB through a pipe of 64 kB: without a reader this would block for ever
+        os.write(writer, line)
+    os.close(writer)
+    drain.join(30)
+    chunks = read_all(drain)
+    kept = b"".join(chunk for chunk in chunks if chunk is not GAP)
+    assert GAP in chunks
+    assert len(kept) <= 1000
+    assert len(kept) + drain.dropped_bytes == 10_000 * len(line)
+    assert kept.count(b"\n") + drain.dropped_lines == 10_000
+
+
+def test_drain_says_that_nothing_is_there_yet(pipe: tuple[int, int]) -> None:
+    drain = Drain(pipe[0])
+    drain.start()
+    with pytest.raises(TimeoutError):
+        drain.get(0.01)
+    os.close(pipe[1])
+    assert drain.get(30) == b""
+
+
+def child(code: str, program: str = "") -> BpftraceProcess:
+    return BpftraceProcess([sys.executable, "-c", code], program, os.environ)
+
+
+def test_process_gets_the_program_and_gives_output_and_stderr() -> None:
+    process = child("import sys; print(sys.stdin.read()[::-1]); print('a complaint', file=sys.stderr)", "abc")
+    assert process.wait(30) == 0
+    assert b"".join(chunk or b"" for chunk in read_all(process.output)) == b"cba\n"
+    assert process.stderr == ["a complaint"]
+
+
+def test_process_interrupt_reaches_children_of_a_wrapper() -> None:
+    """A wrapper that does not exec: the signal is for the whole group, as Ctrl-C would be."""
+    process = child("import subprocess, sys; sys.exit(subprocess.call(['sh', '-c', 'echo up; exec sleep 60']))")
+    assert process.output.get(30) == b"up\n"
+    process.interrupt()
+    assert process.wait(30) != 0
+
+
+def test_process_that_does_not_end_is_killed() -> None:
+    process = child("import signal, time; signal.signal(2, signal.SIG_IGN); print('up', flush=True); time.sleep(60)")
+    assert process.output.get(30) == b"up\n"
+    process.interrupt()
+    assert process.wait(0.1) == -signal.SIGKILL
+
+
+def test_process_that_never_reads_its_program_does_not_block() -> None:
+    process = child("import time; print('up', flush=True); time.sleep(60)", "x" * 1_000_000)
+    assert process.output.get(30) == b"up\n"
+    process.kill()
+    assert process.wait(30) == -signal.SIGKILL
+
+
+def test_process_that_cannot_be_run(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("no interpreter")
+    script.chmod(0o755)
+    with pytest.raises(HostError, match="cannot be run"):
+        BpftraceProcess([str(script)], "", os.environ)
