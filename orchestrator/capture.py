@@ -37,6 +37,7 @@ class Capture:
         self._stream = OutputStream()
         self._record = record
         self._plain: list[str] = []
+        self.problems: list[str] = []
         self.at_end = False
 
     def pump(self, timeout: float) -> bool:
@@ -51,8 +52,7 @@ class Capture:
             self._stream.gap()
             self.pipeline.stream.dropped_lines = self.process.output.dropped_lines
             return True
-        if self._record is not None:
-            self._record.write(chunk)
+        self._keep(chunk)
         records = self._stream.feed(chunk) if chunk else self._stream.close()
         if not self.pipeline.ready:
             # `No probes to attach` comes in plain text on standard output, and is all that some failures say.
@@ -62,6 +62,15 @@ class Capture:
             self.at_end = True
             self.pipeline.close()
         return not self.at_end
+
+    def _keep(self, chunk: bytes) -> None:
+        if self._record is None:
+            return
+        try:
+            self._record.write(chunk)
+        except OSError as error:
+            self.problems.append(f"the recording ends early: {error.strerror}")
+            self._record = None
 
     def wait_ready(self, stopped: Callable[[], bool]) -> bool:
         """Pump until all probes are attached. False if bpftrace ended, or we were told to stop, before."""

@@ -123,7 +123,7 @@ def _recording(path: str | None) -> Iterator[BinaryIO | None]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UsageError(f"--record {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
         yield file
 
 
@@ -210,7 +210,12 @@ class _Run:
     def _conclude(self, capture: Capture, output: Output, destinations: Destinations, seconds: float) -> int:
         from orchestrator.report import closing_line, losses  # noqa: PLC0415
 
-        lost = [*self._problems, *destinations.problems, *losses(capture.pipeline, destinations.sender)]
+        lost = [
+            *self._problems,
+            *capture.problems,
+            *destinations.problems,
+            *losses(capture.pipeline, destinations.sender),
+        ]
         for line in capture.told():
             self._terminal.say(line)
         for loss in lost:

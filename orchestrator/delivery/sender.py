@@ -38,6 +38,7 @@ class Sender(threading.Thread):
         self._queue: deque[Request] = deque()
         self._size = 0
         self._changed = threading.Condition()
+        self._keeping = threading.Lock()  # submit() keeps as well, on another thread
         self._stop_retrying = threading.Event()
         self._closing: float | None = None
         self._reached = False
@@ -73,7 +74,10 @@ class Sender(threading.Thread):
         transport = self._open()
         try:
             while (request := self._next()) is not None:
-                self._deliver(transport, request)
+                try:
+                    self._deliver(transport, request)
+                except Exception as error:  # a fault of ours must not lose what waits behind it
+                    self._keep(request, f"{transport.endpoint}: {type(error).__name__}: {error}")
         finally:
             transport.close()
 
@@ -121,10 +125,11 @@ class Sender(threading.Thread):
         if reason:
             self._tell(reason)
         try:
-            if self.kept is None:
-                self.kept = self._open_fallback()
-            self.kept.write(request)
-            self.kept_items += request.items
+            with self._keeping:
+                if self.kept is None:
+                    self.kept = self._open_fallback()
+                self.kept.write(request)
+                self.kept_items += request.items
         except OSError as error:
             self.lost_items += request.items
             self._tell(f"what was not sent could not be kept either: {error}")

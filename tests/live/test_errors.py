@@ -249,6 +249,14 @@ def test_broken_pipe_ends_the_run(tmp_path: Path) -> None:
     run.wait()
 
 
+@pytest.mark.parametrize("flag", ["--output", "--record"])
+def test_full_disk(tmp_path: Path, flag: str) -> None:
+    other = ("--output", "out.jsonl") if flag == "--record" else ()
+    code, stderr = orchestrate("run", "exec", flag, "/dev/full", *other, "--duration", "1s", folder=tmp_path)
+    assert code == 1, stderr
+    assert "No space left on device" in stderr
+
+
 STUBBORN = """\
 #!/bin/sh
 # A bpftrace that does not end when it is asked to.

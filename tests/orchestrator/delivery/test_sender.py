@@ -133,6 +133,24 @@ def test_sender_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert bench.sender.sent + bench.sender.kept_items == 50
 
 
+def test_sender_survives_a_fault_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver = Receiver(TAKEN)
+    plain_send = receiver.send
+
+    def stumble(request: Request, timeout: float) -> Outcome:
+        if name_of(request.body) == "odd":
+            raise RuntimeError("unforeseen")
+        return plain_send(request, timeout)
+
+    monkeypatch.setattr(receiver, "send", stumble)
+    bench = Bench(tmp_path, receiver)
+    for name in ("odd", "plain"):
+        bench.sender.submit(request(name))
+    bench.sender.finish(30)
+    assert (receiver.taken, bench.kept()) == (["plain"], ["odd"])
+    assert "unforeseen" in bench.said[0]
+
+
 def test_sender_says_when_keeping_fails_too(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "no such folder", Receiver(REFUSED))
     bench.sender.submit(request("gone", items=7))
