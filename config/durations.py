@@ -9,6 +9,7 @@ from config.errors import ConfigError
 __all__ = ("parse_duration",)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_MOST = 366 * 86400.0
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -18,6 +19,8 @@ def parse_duration(text: str, source: str, *, least: float = 0.0) -> float:
     if match is None:
         raise ConfigError(f"{source}: {text!r} is not a duration; write it as 500ms, 30s, 5m or 2h")
     seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _MOST:
+        raise ConfigError(f"{source}: {text!r} is too long; the most is a year")
     if seconds < least or seconds == 0:
         raise ConfigError(f"{source}: {text!r} is too short; the least is {least * 1000:.0f}ms")
     return seconds

@@ -27,7 +27,8 @@ __all__ = (
 )
 
 NonEmpty = Annotated[str, Meta(min_length=1)]
-Number = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?$")]
+Version = Annotated[str, Meta(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$")]
+Number = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?(e[+-]?[0-9]{1,2})?$")]
 # Values that never change: on a metric or log record as they stand.
 Attributes = dict[str, str | int | float | bool]
 
@@ -166,8 +167,8 @@ class Manifest(_Closed, frozen=True):
     summary: NonEmpty
     traces: NonEmpty
     cost: NonEmpty
-    kernel: NonEmpty
-    bpftrace: NonEmpty
+    kernel: Version
+    bpftrace: Version
     parameters: dict[str, Parameter] = {}
     host: dict[str, HostFact] = {}
     emitted: str | None = None

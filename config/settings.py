@@ -8,7 +8,8 @@ from typing import Union
 
 import msgspec
 
-from config.loader import load, place
+from config.errors import ConfigError
+from config.loader import load, nearest, place
 from config.parameters import Assignment
 
 __all__ = ("RunSettings", "assignments", "load_run_settings")
@@ -27,8 +28,14 @@ class RunSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     parameters: dict[str, dict[str, Union[bool, int, str]]] = {}
 
 
-def assignments(settings: RunSettings, path: str | None, signals: Sequence[str]) -> list[Assignment]:
-    """The file's parameters of ``signals``; those of others may stand in it too."""
+def assignments(
+    settings: RunSettings, path: str | None, signals: Sequence[str], known: Sequence[str]
+) -> list[Assignment]:
+    """The file's parameters of ``signals``; those of other ``known`` signals may stand in it too."""
+    for signal in settings.parameters:
+        if signal not in known:
+            where = place(Path(path), "parameters", signal) if path else ""
+            raise ConfigError(f"{where}: no signal {signal!r}{nearest(signal, list(dict.fromkeys(known)))}")
     return [
         Assignment(
             f"{signal}.{name}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -46,19 +47,38 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parsed = _parser().parse_args(arguments)
+    _open_standard_streams()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        parsed = _parser().parse_args(arguments)
         code: int = import_module(f"orchestrator.commands.{parsed.command}").run(parsed)
         sys.stdout.flush()
     except (ConfigError, OrchestratorError) as error:
-        print(f"orchestrate: {printable(str(error))}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+        return _fail(str(error), error.exit_code)
     except BrokenPipeError:  # `orchestrate list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except OSError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:  # before there was anything to end: an ordinary end
+        return 0
     return code
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"orchestrate: {printable(message)}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _open_standard_streams() -> None:
+    """Give back what was closed (`>&-`): the next file to be opened would take its place, and be written to."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 if __name__ == "__main__":

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from config.errors import ConfigError
 from config.loader import load, nearest
-from config.manifest import Attribute, ChoiceParameter, Event, Manifest, Parameter
-from config.parameters import default_of
+from config.manifest import Manifest
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.host import Host
-from orchestrator.signals.decoders import DECODERS
-from parsers.source import getopt_defaults, map_names, probes_used, render, string_literal, without_dead_probes
+from orchestrator.pairs import problems
+from parsers.source import map_names, probes_used, render, without_dead_probes
 
 __all__ = ("Signal", "find_signals", "load_signal", "signal_names")
 
@@ -95,7 +92,20 @@ def find_signals(targets: str) -> list[Signal]:
     doubles = {signal.name for signal in signals if [other.name for other in signals].count(signal.name) > 1}
     if doubles:
         raise UsageError(f"two targets are called {', '.join(sorted(doubles))}; rename one of the files")
+    _check_names(signals)
     return signals
+
+
+def _check_names(signals: list[Signal]) -> None:
+    """Signals share one bpftrace program: what has one name in two of them would be one thing."""
+    owners: dict[str, str] = {}
+    for signal in signals:
+        parts = [tag for event in signal.manifest.events.values() for tag in event.parts]
+        for name in [*(f"@{name}" for name in map_names(signal.source)), *signal.manifest.events, *parts]:
+            if owners.setdefault(name, signal.name) != signal.name:
+                raise UsageError(
+                    f"{owners[name]} and {signal.name} both have {name}: begin the names with the signal's"
+                )
 
 
 def load_signal(target: str) -> Signal:
@@ -120,64 +130,6 @@ def load_signal(target: str) -> Signal:
         raise UsageError(f"{path}: cannot be read: {error}") from None
     manifest_path = path.with_suffix(".yaml")
     signal = Signal(path.stem, path, source, load(manifest_path, Manifest))
-    for problem in _problems(signal):
+    for problem in problems(signal.path.name, signal.source, signal.manifest):
         raise ConfigError(f"{manifest_path}: {problem}")
     return signal
-
-
-def _problems(signal: Signal) -> Iterator[str]:
-    """What is wrong between the two halves of a pair."""
-    yield from _parameter_problems(signal)
-    manifest, maps = signal.manifest, map_names(signal.source)
-    for name in [*manifest.metrics, *filter(None, [manifest.emitted])]:
-        if name not in maps:
-            yield f"{signal.path.name} has no map @{name}{nearest(name, list(maps))}"
-    for tag, event in manifest.events.items():
-        yield from _event_problems(signal, tag, event)
-    for metric_name, metric in manifest.metrics.items():
-        for key in metric.keys:
-            yield from _decoder_problems(f"metrics.{metric_name}", key)
-
-
-def _parameter_problems(signal: Signal) -> Iterator[str]:
-    manifest, asked = signal.manifest, getopt_defaults(signal.source)
-    for name, parameter in manifest.parameters.items():
-        if isinstance(parameter, ChoiceParameter) and parameter.default not in parameter.choices:
-            yield f"parameter {name!r}: default {parameter.default!r} is none of its choices"
-            return
-    given = {*manifest.parameters, *manifest.host}
-    for name in asked:
-        if name not in given:
-            yield f"{signal.path.name} asks for {name!r}, which is neither a parameter nor a host fact"
-    for name, parameter in manifest.parameters.items():
-        if name not in asked:
-            yield f"parameter {name!r} is not used by {signal.path.name}"
-        elif asked[name] != _literal(parameter):
-            yield f"parameter {name!r} has default {_literal(parameter)}, but {signal.path.name} has {asked[name]}"
-
-
-def _literal(parameter: Parameter) -> str:
-    value = default_of(parameter)
-    return string_literal(value) if isinstance(value, str) else str(value)
-
-
-def _event_problems(signal: Signal, tag: str, event: Event) -> Iterator[str]:
-    if f'("{tag}"' not in signal.source:
-        yield f"{signal.path.name} prints no event {tag!r}"
-    names = [field.name for field in event.fields if field.name]
-    if sum(field.type == "time" for field in event.fields) != 1:
-        yield f"events.{tag}: exactly one field has to have type: time"
-    for field in event.fields:
-        yield from _decoder_problems(f"events.{tag}", field)
-    for part_tag, part in event.parts.items():
-        yield from _decoder_problems(f"events.{tag}.parts.{part_tag}", part)
-        if part.size is not None and part.size not in names:
-            yield f"events.{tag}.parts.{part_tag}: no field {part.size!r} in the event{nearest(part.size, names)}"
-        if not re.search(rf'"{re.escape(part_tag)}[" ]', signal.source):
-            yield f"{signal.path.name} prints no part {part_tag!r}"
-
-
-def _decoder_problems(where: str, attribute: Attribute) -> Iterator[str]:
-    for decoder in [*filter(None, [attribute.decode]), *attribute.also.values()]:
-        if decoder not in DECODERS:
-            yield f"{where}: no decoder {decoder!r}{nearest(decoder, list(DECODERS))}"

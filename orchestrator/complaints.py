@@ -76,7 +76,7 @@ def worth_telling(lines: Sequence[str]) -> list[str]:
     return told
 
 
-_ROOT = "run it as root (--sudo)"
+_ROOT = "run it as root (sudo)"
 _TRACEFS = "mount it: `mount -t tracefs tracefs /sys/kernel/tracing`"
 _FEWER = "ask for fewer map keys or buffer pages"
 # The first pattern that any message matches wins, so the particular stand before the general. Quoted from 0.17 to 0.27.

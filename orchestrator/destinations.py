@@ -48,10 +48,10 @@ class Destinations:
                 self._file = None
                 self._give_up()
 
-    def close(self) -> None:
-        """Send what is left, for a bounded time; what is not sent then is kept."""
+    def close(self, hurry: Callable[[], bool]) -> None:
+        """Send what is left, for a bounded time or until ``hurry``; what is not sent then is kept."""
         if self.sender is not None:
-            self.sender.finish(_FINISH_SECONDS)
+            self.sender.finish(_FINISH_SECONDS, hurry)
         if self._file is not None:
             self._file.close()
 

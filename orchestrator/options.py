@@ -12,8 +12,9 @@ from config.durations import parse_duration
 from config.loader import place
 from config.otlp import OtlpSettings, load_otlp_settings
 from config.parameters import Assignment, resolve_parameters
+from config.resource import check_resource_variables
 from config.settings import RunSettings, assignments, load_run_settings
-from orchestrator.catalog import Signal, find_signals
+from orchestrator.catalog import Signal, find_signals, signal_names
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Options:
             return None if text is None else parse_duration(text, source, least=least)
 
         signals = find_signals(arguments.targets)
+        _check_files(given("output"), given("record"))
+        check_resource_variables(os.environ)
         return cls(
             signals=signals,
             values=_parameters(signals, settings, arguments),
@@ -66,6 +69,11 @@ class Options:
             otlp=load_otlp_settings(os.environ, given("otlp_endpoint"), given("otlp_protocol")),
             summary=arguments.summary,
         )
+
+
+def _check_files(output: str | None, record: str | None) -> None:
+    if output and record and Path(output).resolve() == Path(record).resolve():
+        raise UsageError(f"--output and --record are both {output}; give each a file of its own")
 
 
 def read_assignments(texts: Sequence[str]) -> list[Assignment]:
@@ -83,7 +91,7 @@ def _parameters(
     signals: Sequence[Signal], settings: RunSettings, arguments: argparse.Namespace
 ) -> dict[str, dict[str, int | str]]:
     manifests = {signal.name: signal.manifest for signal in signals}
-    given = assignments(settings, arguments.config, list(manifests))
+    given = assignments(settings, arguments.config, list(manifests), [*manifests, *signal_names()])
     for name in ("pid", "comm"):
         value = getattr(arguments, name)
         if value is not None:

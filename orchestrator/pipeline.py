@@ -68,6 +68,7 @@ class Pipeline:
         self._snapshot: dict[str, Map | Hist] | None = None
         self._snapshot_nsecs = 0
         self._start_nsecs = 0
+        self._ready_nsecs = 0
         self.ended = False
         self.stream = StreamCounts()
         self.probes: int | None = None
@@ -78,6 +79,11 @@ class Pipeline:
         """The event counts of each signal."""
         return {state.name: state.counts for state in self._states}
 
+    @property
+    def seconds(self) -> float:
+        """How long all probes were attached, by the kernel's clock, as far as is known."""
+        return max(0, self._snapshot_nsecs - self._ready_nsecs) / 1e9 if self.ready else 0.0
+
     def feed(self, records: Sequence[Record]) -> None:
         """Take records as they come."""
         for record in records:
@@ -85,7 +91,6 @@ class Pipeline:
 
     def close(self) -> None:
         """Take the maps that bpftrace printed when it ended as the last snapshot."""
-        self.stream.orphans = sum(state.events.orphans + state.events.waiting for state in self._states)
         if self.ended and self._snapshot is not None:
             self._finish_snapshot(final=True)
 
@@ -128,6 +133,7 @@ class Pipeline:
             self._start_nsecs = nsecs
         elif what == program.READY:
             self.ready = True
+            self._ready_nsecs = nsecs
             # Zeros, so that a destination that takes nothing is known from the beginning.
             self._sink.metrics({OWN_SCOPE: self._own_metrics(nsecs)})
         elif what in (program.SNAPSHOT, program.END):
@@ -163,7 +169,7 @@ class Pipeline:
                     metrics.setdefault(state.scope, []).append(metric)
         self._snapshot = None
         for state in self._states:
-            state.counts.compare(final=final)
+            state.counts.compare(self._snapshot_nsecs, final=final)
         metrics[OWN_SCOPE] = self._own_metrics(self._snapshot_nsecs)
         self._sink.metrics(metrics)
 
@@ -178,8 +184,13 @@ class Pipeline:
     def _lost(self, record: LostEvents) -> None:
         self.stream.reported_lost += record.count
 
-    def _unparsed(self, _record: Record) -> None:
+    def _unparsed(self, record: Record) -> None:
         self.stream.unparsed += 1
+        self.stream.first_unparsed = self.stream.first_unparsed or str(record)[:200]
+
+    def _stats(self, record: Stats) -> None:
+        if record.name in self._by_map:
+            self.stream.problems[f"@{record.name} comes from avg() or stats(), which no metric can be made of"] = 1
 
     def _unknown(self, _record: Record) -> None:
         self.stream.unknown += 1
@@ -207,5 +218,5 @@ _HANDLERS: dict[type, Callable[[Pipeline, Any], None]] = {
     LostEvents: Pipeline._lost,
     Unparsed: Pipeline._unparsed,
     Unknown: Pipeline._unknown,
-    Stats: Pipeline._unknown,
+    Stats: Pipeline._stats,
 }

@@ -48,7 +48,7 @@ def _user_function(host: Host, probe: str) -> Check:
     if without := _without(host, probe, host.has_uprobes, "uprobes", f"{OTHER_KERNEL} CONFIG_UPROBE_EVENTS"):
         return without
     if "CAP_SYS_ADMIN" not in host.capabilities and host.uid != 0:
-        return warning(probe, "uprobes may want CAP_SYS_ADMIN", "run as root (--sudo), or grant CAP_SYS_ADMIN")
+        return warning(probe, "uprobes may want CAP_SYS_ADMIN", "run as root (sudo), or grant CAP_SYS_ADMIN")
     return ok(probe, "can be made")
 
 

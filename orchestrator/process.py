@@ -23,6 +23,7 @@ from orchestrator.errors import HostError
 __all__ = ("GAP", "BpftraceProcess", "Drain")
 
 _PR_SET_PDEATHSIG = 1
+_PRCTL = ctypes.CDLL(None).prctl  # found before any fork
 _READ_SIZE = 1 << 16
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
 _DRAIN_LIMIT = 128 << 20
@@ -98,7 +99,7 @@ class BpftraceProcess:
                 stderr=subprocess.PIPE,
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C is ours: bpftrace is told in its own time
-                preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - no other thread holds a lock here
+                preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - it makes two system calls and takes no lock
                 bufsize=0,
             )
         except OSError as error:
@@ -169,6 +170,6 @@ class BpftraceProcess:
 
 def _die_with(parent: int) -> None:
     """Runs in the child before exec: when our process ends, however it does, the kernel kills the child."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended in between
         os._exit(1)

@@ -26,8 +26,8 @@ def losses(pipeline: Pipeline, sender: Sender | None) -> list[str]:
         if counts.lost
     ]
     counted = (
-        (stream.unparsed, "lines of bpftrace's output could not be read"),
-        (stream.orphans, "parts of events came without their event"),
+        (stream.unparsed, f"lines of bpftrace's output could not be read; the first: {stream.first_unparsed}"),
+        (stream.unknown, "records of bpftrace are of a type that is not known here"),
         (stream.unread_entries, "entries of maps could not be read"),
         (stream.dropped_lines, "lines of bpftrace's output came faster than they could be read"),
     )
@@ -52,10 +52,12 @@ def _undelivered(sender: Sender) -> list[str]:
     return lines
 
 
-def closing_line(capture: Capture, output: Output, seconds: float, where: Sequence[str]) -> str:
+def closing_line(capture: Capture, output: Output, where: Sequence[str]) -> str:
     """``tcp, exec: 5.0 s, 30 probes, 123 log records, 456 data points -> capture.jsonl``."""
-    names = ", ".join(signal.name for signal in capture.signals)
+    names, pipeline = ", ".join(signal.name for signal in capture.signals), capture.pipeline
+    if not pipeline.ready:
+        return f"{names}: stopped before all probes were attached"
     return (
-        f"{names}: {seconds:.1f} s, {capture.pipeline.probes or 0} probes, {output.log_records:,} log records, "
+        f"{names}: {pipeline.seconds:.1f} s, {pipeline.probes or 0} probes, {output.log_records:,} log records, "
         f"{output.data_points:,} data points -> {', '.join(where)}"
     )

@@ -38,11 +38,15 @@ class _Stop:
     """Set by SIGINT, SIGTERM and SIGHUP, or by ourselves when going on makes no sense."""
 
     def __init__(self) -> None:
-        self._requested = False
+        self._requests = 0
 
     def request(self, *_: object) -> None:
         """A signal handler: nothing in it may wait."""
-        self._requested = True
+        self._requests += 1
+
+    def insisted(self) -> bool:
+        """Whether it was asked for more than once: then nothing is waited for any more."""
+        return self._requests > 1
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -57,7 +61,7 @@ class _Stop:
                 signal_module.signal(number, handler)
 
     def __call__(self) -> bool:
-        return self._requested
+        return self._requests > 0
 
 
 class _Fan:
@@ -97,6 +101,11 @@ def run_capture(options: Options) -> int:
         process = launch.start(signals)
         try:
             return _Run(options, terminal, stop, failed).execute(launch, process, signals, record)
+        except HostError:
+            version = bpftrace.read_version(path)
+            if version is not None and version < bpftrace.MINIMUM:
+                raise HostError(f"bpftrace {version} is too old: install {bpftrace.MINIMUM} or newer") from None
+            raise
         finally:
             process.kill()
 
@@ -162,22 +171,22 @@ class _Run:
             for name, why in self._failed.items():
                 self._say(f"{name} cannot run: {why}")
             try:
-                seconds = self._trace(capture, output)
+                self._trace(capture, output)
             finally:
                 capture.process.kill()
         finally:
             terminal.progress("sending what is left ...")
-            destinations.close()
+            destinations.close(self._stop.insisted)
             terminal.progress("")
         if summary is not None:
             terminal.block(summary.lines([f"bpftrace-orchestrator/{signal.name}" for signal in capture.signals]))
-        return self._conclude(capture, output, destinations, seconds)
+        return self._conclude(capture, output, destinations)
 
     def _say(self, message: str) -> None:
         self._terminal.say(f"orchestrate: {message}")
 
-    def _trace(self, capture: Capture, output: Output) -> float:
-        """Pump until it is time to stop; return how many seconds all probes were attached."""
+    def _trace(self, capture: Capture, output: Output) -> None:
+        """Pump until it is time to stop, and read the last words."""
         start = time.monotonic()
         if not self._stop():
             notify("READY=1")
@@ -191,13 +200,11 @@ class _Run:
                 shown = time.monotonic()
                 self._progress(capture, shown - start)
         notify("STOPPING=1")
-        seconds = time.monotonic() - start
         if capture.at_end:
             self._problems.append(f"bpftrace ended by itself: {capture.failure()}")
         elif not capture.stop():
             self._problems.append("bpftrace did not end when asked to and was killed: what it counted last is lost")
         output.flush()
-        return seconds
 
     def _progress(self, capture: Capture, elapsed: float) -> None:
         total = f"/{self._options.duration:g}" if self._options.duration else ""
@@ -207,7 +214,7 @@ class _Run:
             f"{sum(count.lost for count in counts):,} lost" + ("" if total else "  (Ctrl-C ends)")
         )
 
-    def _conclude(self, capture: Capture, output: Output, destinations: Destinations, seconds: float) -> int:
+    def _conclude(self, capture: Capture, output: Output, destinations: Destinations) -> int:
         from orchestrator.report import closing_line, losses  # noqa: PLC0415
 
         lost = [
@@ -220,5 +227,5 @@ class _Run:
             self._terminal.say(line)
         for loss in lost:
             self._say(loss)
-        self._terminal.say(closing_line(capture, output, seconds, destinations.described))
+        self._terminal.say(closing_line(capture, output, destinations.described))
         return 1 if lost or self._failed else 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from orchestrator.signals.model import Metric, NumberPoint
 
 __all__ = ("SignalCounts", "StreamCounts", "own_metrics")
+
+_ON_THEIR_WAY = 10_000_000_000
 
 
 @dataclass(slots=True)
@@ -16,18 +19,21 @@ class SignalCounts:
     received: int = 0
     emitted: int | None = None
     lost: int = 0
-    _emitted_before: int = 0
+    _history: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def compare(self, *, final: bool) -> None:
-        """Set ``lost`` from what was emitted and received.
+    def compare(self, nsecs: int, *, final: bool) -> None:
+        """Set ``lost`` from what was emitted and received; ``nsecs`` is the kernel's time of the snapshot.
 
-        While the program runs, events are on their way: what is surely lost is what was emitted by the last snapshot
-        and has not been received by this one. At the end everything has arrived.
+        While the program runs, events are on their way, longer in one CPU's buffer than in another's: what counts as
+        due is what was emitted ten seconds ago. At the end everything has arrived, and the difference is exact.
         """
         emitted = self.emitted or 0
-        due = emitted if final else self._emitted_before
-        self.lost = max(self.lost, due - self.received)
-        self._emitted_before = emitted
+        self._history.append((nsecs, emitted))
+        while len(self._history) > 1 and self._history[1][0] <= nsecs - _ON_THEIR_WAY:
+            self._history.popleft()
+        then, before = self._history[0]
+        due = before if then <= nsecs - _ON_THEIR_WAY else 0
+        self.lost = max(0, emitted - self.received) if final else max(self.lost, due - self.received)
 
 
 @dataclass(slots=True)
@@ -35,8 +41,8 @@ class StreamCounts:
     """What was in the output of one bpftrace besides events."""
 
     unparsed: int = 0
+    first_unparsed: str = ""
     unknown: int = 0
-    orphans: int = 0
     unread_entries: int = 0
     reported_lost: int = 0
     dropped_lines: int = 0
@@ -51,7 +57,7 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
         for name, counts in signals.items()
         if counts.emitted is not None
     ]
-    dropped.append(NumberPoint({"error.type": "unparsed"}, stream.unparsed + stream.orphans + stream.unread_entries))
+    dropped.append(NumberPoint({"error.type": "unparsed"}, stream.unparsed + stream.unread_entries))
     dropped.append(NumberPoint({"error.type": "overrun"}, stream.dropped_lines))
     return [
         Metric(

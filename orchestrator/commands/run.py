@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long, from when all probes are attached: 500ms, 30s, 5m; default: until Ctrl-C or SIGTERM",
     )
     parser.add_argument("--interval", metavar="TIME", help="how often metrics are read (default 10s)")
-    parser.add_argument("--config", metavar="FILE", help="a YAML file with defaults for these flags")
+    parser.add_argument("--config", metavar="FILE", help="a YAML file with defaults (README)")
     parser.add_argument(
         "--set",
         metavar="NAME=VALUE",

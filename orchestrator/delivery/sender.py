@@ -19,6 +19,8 @@ __all__ = ("Sender",)
 _QUEUE_LIMIT = 64 << 20
 _RETRY_FOR = 60.0
 _ATTEMPT_TIMEOUT = 10.0
+_LAST_SECONDS = 2.0
+_POLL_SECONDS = 0.05
 
 
 class Sender(threading.Thread):
@@ -36,6 +38,7 @@ class Sender(threading.Thread):
         self._say = say
         self._said: set[str] = set()
         self._queue: deque[Request] = deque()
+        self._in_flight: Request | None = None
         self._size = 0
         self._changed = threading.Condition()
         self._keeping = threading.Lock()  # submit() keeps as well, on another thread
@@ -58,16 +61,29 @@ class Sender(threading.Thread):
                 return
         self._keep(request, "more waits to be sent than memory is there for")
 
-    def finish(self, grace: float) -> None:
-        """Send what waits, for at most ``grace`` seconds (2 where the endpoint was never reached); keep the rest."""
+    def finish(self, grace: float, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Send what waits, for at most ``grace`` seconds (2 where the endpoint was never reached); keep the rest.
+
+        ``hurry`` is asked often: when it says so, waiting ends.
+        """
         with self._changed:
             self._closing = time.monotonic() + (grace if self._reached or not self._said else min(grace, 2.0))
             self._changed.notify()
-        self.join(timeout=max(0.0, self._closing - time.monotonic()))
+        while self.is_alive() and time.monotonic() < self._closing and not hurry():
+            self.join(_POLL_SECONDS)
         self._stop_retrying.set()
-        self.join(timeout=_ATTEMPT_TIMEOUT + 1.0)
+        self.join(_LAST_SECONDS)
+        if self.is_alive():  # in an attempt that does not end: what it holds may or may not have arrived
+            self._abandon()
         if self.kept is not None:
             self.kept.close()
+
+    def _abandon(self) -> None:
+        with self._changed:
+            left = [*filter(None, [self._in_flight]), *self._queue]
+            self._queue.clear()
+        for request in left:
+            self._keep(request, "the receiver did not answer in time")
 
     def run(self) -> None:
         """Send until told to finish and nothing is left."""
@@ -83,11 +99,12 @@ class Sender(threading.Thread):
 
     def _next(self) -> Request | None:
         with self._changed:
+            self._in_flight = None
             while not self._queue:
                 if self._closing is not None:
                     return None
                 self._changed.wait()
-            request = self._queue.popleft()
+            self._in_flight = request = self._queue.popleft()
             self._size -= len(request.body)
             return request
 
@@ -114,7 +131,8 @@ class Sender(threading.Thread):
         if outcome.status is Status.ACCEPTED:
             self._reached = True
         if outcome.message:
-            self._tell(f"{endpoint}: {outcome.message}")
+            shown = outcome.message
+            self._tell(shown if endpoint in shown else f"{endpoint}: {shown}")
 
     def _tell(self, message: str) -> None:
         if message not in self._said:

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.signals.model import AttributeValue
 
-__all__ = ("DECODERS", "Decoder")
+__all__ = ("DECODERS", "INPUTS", "Decoder")
 
 # Of two names for one number Python prefers the other one than include/uapi/asm-generic/errno.h.
 _ERRNO = {**errno_names.errorcode, errno_names.EDEADLK: "EDEADLK", errno_names.EOPNOTSUPP: "EOPNOTSUPP"}
@@ -71,4 +71,15 @@ DECODERS: dict[str, Decoder] = {
     "length": len,
     "same": lambda value: value,
     "signal": _signal,
+}
+
+# What a decoder takes, where that is not any value: a number, text, or the bytes of an event's part.
+INPUTS: dict[str, str] = {
+    "address": "string",
+    "address_family": "string",
+    "argv": "bytes",
+    "basename": "string",
+    "c_string": "bytes",
+    "errno": "int",
+    "signal": "int",
 }

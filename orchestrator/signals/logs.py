@@ -23,8 +23,11 @@ __all__ = ("TRUNCATED", "EventReader")
 # Lists the attributes of a record that are not whole.
 TRUNCATED = "ebpf.truncated"
 _PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")
-# Parts that wait for their event; they wait for microseconds, unless the event was lost.
+# Parts that wait for their event; they wait for microseconds, unless it was lost, which the program's own count of
+# its events tells, or was never printed because the probes were being detached.
 _WAITING = 4096
+
+_TIMES = range(2**63)  # Unix nanoseconds, until the year 2262
 
 Pieces = dict[int, bytes]
 Identity = tuple[int, int]
@@ -37,12 +40,6 @@ class EventReader:
         self._events = {tag: _CompiledEvent(event, string_limit) for tag, event in events.items()}
         self._part_tags = {tag for event in events.values() for tag in event.parts}
         self._waiting: OrderedDict[Identity, dict[str, Pieces]] = OrderedDict()
-        self.orphans = 0
-
-    @property
-    def waiting(self) -> int:
-        """Occurrences whose parts have come, but not their event."""
-        return len(self._waiting)
 
     @property
     def tags(self) -> set[str]:
@@ -71,7 +68,6 @@ class EventReader:
         self._waiting.setdefault(identity, {}).setdefault(tag, {})[position] = data
         if len(self._waiting) > _WAITING:
             self._waiting.popitem(last=False)
-            self.orphans += 1
 
 
 class _CompiledEvent:
@@ -108,10 +104,15 @@ class _CompiledEvent:
                 put(joined, attributes)
             if not whole and part.attribute and tag in parts:
                 truncated.append(part.attribute)
+                for name in [name for name, decoder in part.also.items() if decoder == "length"]:
+                    attributes.pop(name, None)
         if truncated:
             attributes[TRUNCATED] = truncated
+        time = to_unix(number(values[self._time]))
+        if time not in _TIMES:
+            raise ValueError("no time of this world")
         return LogRecord(
-            to_unix(number(values[self._time])),
+            time,
             observed,
             self._event.name,
             self._event.severity,

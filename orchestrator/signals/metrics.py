@@ -45,12 +45,15 @@ class _CompiledMetric:
         self._types = [key.type for key in rule.keys]
         self._setters = [compile_attribute(key, is_number=key.type == "int") for key in rule.keys]
         self._bounds: list[int] = _log2_bounds(*rule.range) if rule.range else []
+        self._fixed = rule.range is not None
         self._series: dict[str | None, dict[str, AttributeValue]] = {}
 
     def read(self, record: Map | Hist, start: int, time: int) -> tuple[Metric | None, int]:
         pairs: list[tuple[str | None, Any]] = (
             list(record.series) if isinstance(record, Hist) else [(entry.key, entry.value) for entry in record.entries]
         )
+        if isinstance(record, Hist) != (self._rule.instrument == "histogram"):
+            return None, len(pairs)
         known: list[tuple[Mapping[str, AttributeValue], Any]] = []
         rest: list[Any] = []
         unread = 0
@@ -106,12 +109,24 @@ class _CompiledMetric:
         if rest:
             folded = [bucket for buckets in rest for bucket in buckets]
             known = [*known, ({**self._rule.attributes, OVERFLOW: True}, folded)]
-        if not self._rule.range:
+        if not self._has_fixed_bounds(known):
             edges = {bucket.max for _, buckets in known for bucket in buckets if bucket.max is not None}
             self._bounds = sorted(edges.union(self._bounds))
         # The inclusive upper end of a bucket is OTLP's upper-inclusive bound; as a fraction it is scaled without error.
         bounds = [float(bound * self._scale) for bound in self._bounds]
         return [HistogramPoint(attributes, bounds, self._counts(buckets)) for attributes, buckets in known]
+
+    def _has_fixed_bounds(self, known: list[tuple[Mapping[str, AttributeValue], Sequence[Bucket]]]) -> bool:
+        """Whether every bucket ends at a bound, or beyond them all: not so for lhist(), whose own edges are taken."""
+        low, high, bounds = self._bounds[:1], self._bounds[-1:], set(self._bounds)
+        self._fixed = self._fixed and all(
+            bucket.max is None or bucket.max in bounds or [bucket.max] <= low or [bucket.max] > high
+            for _, buckets in known
+            for bucket in buckets
+        )
+        if self._rule.range and not self._fixed and bounds == set(_log2_bounds(*self._rule.range)):
+            self._bounds = []
+        return self._fixed
 
     def _counts(self, buckets: Sequence[Bucket]) -> list[int]:
         counts = [0] * (len(self._bounds) + 1)

@@ -165,14 +165,18 @@ def test_settings_of_a_file(path: Path) -> None:
     settings = load_run_settings(str(path))
     assert settings.duration == "30s"
     assert settings.interval is None
-    assert assignments(settings, str(path), ["exec"]) == [
+    assert assignments(settings, str(path), ["exec"], ["exec", "tcp"]) == [
         Assignment("exec.exits", "true", f"{path}:5"),
         Assignment("exec.failed", "false", f"{path}:6"),
         Assignment("exec.pid", "42", f"{path}:7"),
         Assignment("exec.comm", "yes_it_is", f"{path}:8"),
     ]
-    assert assignments(settings, str(path), ["tcp", "disk"]) == [Assignment("tcp.events", "all", f"{path}:9")]
-    assert assignments(settings, str(path), []) == []
+    assert assignments(settings, str(path), ["tcp", "disk"], ["exec", "tcp"]) == [
+        Assignment("tcp.events", "all", f"{path}:9")
+    ]
+    assert assignments(settings, str(path), [], ["exec", "tcp"]) == []
+    with pytest.raises(ConfigError, match=r":9: no signal 'tcp' \(did you mean tpc\?\)"):
+        assignments(settings, str(path), ["exec"], ["exec", "tpc"])
 
 
 @pytest.mark.parametrize("text", ["", "# duration: 30s\n"])

@@ -81,6 +81,8 @@ def write_pair(folder: Path, name: str, program: str, manifest: str = PAIR) -> s
         (["run", "tcp", "--config", "no.yaml"], ["no.yaml", "No such file"]),
         (["run", "tcp", "--output", "no/such/folder/f"], ["no/such/folder/f", "No such file"]),
         (["run", "tcp", "--record", "no/such/folder/f"], ["--record", "no/such/folder/f"]),
+        (["run", "tcp", "--output", "x", "--record", "./x"], ["--output and --record", "x"]),
+        (["run", "tcp", "--duration", "9" * 300 + "h"], ["--duration", "too long"]),
         (["run", "tcp", "--otlp-endpoint", "ftp://x"], ["--otlp-endpoint", "ftp://x"]),
         (["run", "tcp", "--otlp-protocol", "htp", "--otlp-endpoint", "http://127.0.0.1:1"], ["htp", "grpc"]),
         (["show", "exce"], ["did you mean exec"]),
@@ -109,6 +111,14 @@ def test_config_file_errors(tmp_path: Path, text: str, expected: list[str]) -> N
     assert code == 2, stderr
     for part in expected:
         assert part in stderr
+
+
+@pytest.mark.parametrize("value", ["garbage", "k=v,=x", b"k=\xff"])
+def test_resource_attributes_error(tmp_path: Path, value: str | bytes) -> None:
+    code, stderr = orchestrate("run", "exec", folder=tmp_path, OTEL_RESOURCE_ATTRIBUTES=os.fsdecode(value))
+    assert code == 2
+    assert stderr.startswith("orchestrate: OTEL_RESOURCE_ATTRIBUTES")
+    assert len(stderr.splitlines()) == 1
 
 
 def test_manifest_error_names_file_line_and_key(tmp_path: Path) -> None:
@@ -247,6 +257,52 @@ def test_broken_pipe_ends_the_run(tmp_path: Path) -> None:
     assert b"Broken pipe" in stderr
     run.process.stdout = None
     run.wait()
+
+
+def test_receiver_that_dribbles_its_answer(tmp_path: Path) -> None:
+    """An attempt that never ends: the run does, and what was sent is kept, for nobody knows whether it arrived."""
+    done = threading.Event()
+
+    def dribble(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not done.wait(0.5):
+                try:
+                    connection.sendall(b"x")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=dribble, args=(listener,), daemon=True).start()
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        code, stderr = orchestrate("run", "exec", "--duration", "1s", "--otlp-endpoint", endpoint, folder=tmp_path)
+        done.set()
+    assert code == 1, stderr
+    assert "did not answer in time" in stderr
+    (kept,) = tmp_path.glob("undelivered-*.jsonl")
+    assert Telemetry.read(kept.read_text()).snapshots
+
+
+def test_closed_streams(tmp_path: Path) -> None:
+    for redirection in (">&-", "2>&-", "<&-", ">&- 2>&- <&-"):
+        command = f'exec "$0" -m orchestrator run exec --duration 300ms --output out.jsonl {redirection}'
+        done = subprocess.run(["/bin/sh", "-c", command, sys.executable], cwd=tmp_path, check=False, timeout=60)
+        assert done.returncode == 0, redirection
+        assert Telemetry.read((tmp_path / "out.jsonl").read_text()).snapshots
+
+
+def test_failing_executions_from_the_beginning_are_no_loss(tmp_path: Path) -> None:
+    """Executions that fail while the probes are being attached: none is seen in part."""
+    code = "import os, time\nwhile True:\n time.sleep(0.001)\n try: os.execv('/none', ['x'])\n except OSError: pass"
+    busy = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        result, stderr = orchestrate("run", "exec", "--duration", "500ms", "--output", "out.jsonl", folder=tmp_path)
+    finally:
+        busy.kill()
+        busy.wait()
+    assert "parts of events" not in stderr
+    assert result == 0, stderr
 
 
 @pytest.mark.parametrize("flag", ["--output", "--record"])

@@ -323,7 +323,7 @@ REJECTED_27 = (
 @pytest.mark.parametrize(
     ("lines", "returncode", "sentence"),
     [
-        (["ERROR: bpftrace currently only supports running as the root user."], 1, "runs only as root.*--sudo"),
+        (["ERROR: bpftrace currently only supports running as the root user."], 1, "runs only as root.*sudo"),
         (
             ["ERROR: Missing CAP_DAC_READ_SEARCH capability, please run bpftrace as the root user."],
             1,
@@ -341,7 +341,7 @@ REJECTED_27 = (
             255,
             "CAP_PERFMON: run it as root",
         ),
-        ([LOAD_23, "ERROR: Loading BPF object(s) failed."], 255, "CAP_BPF.*maps.*--sudo.*fewer map keys"),
+        ([LOAD_23, "ERROR: Loading BPF object(s) failed."], 255, "CAP_BPF.*maps.*sudo.*fewer map keys"),
         ([NO_EVENTS_27], 1, "tracefs is not mounted: .*mount -t tracefs"),
         (["open(/sys/kernel/tracing/uprobe_events): No such file or directory"], 0, "tracefs is not mounted"),
         (

@@ -171,6 +171,26 @@ def test_find_signals_says_what_is_wrong(targets: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_find_signals_refuses_a_map_that_two_signals_have(tmp_path: Path) -> None:
+    one, two = pair(tmp_path, name="one"), pair(tmp_path, name="two")
+    with pytest.raises(UsageError, match="one and two both have @things"):
+        find_signals(f"{one},{two}")
+
+
+@pytest.mark.parametrize(("function", "words"), [("avg(1)", "no metric can be made"), ("hist(1)", "no counter")])
+def test_a_map_that_the_metric_cannot_be_made_of(tmp_path: Path, function: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_signal(
+            pair(tmp_path, bt=BT.replace("@things[args->prev_pid] = count()", f"@things[args->prev_pid] = {function}"))
+        )
+
+
+@pytest.mark.parametrize("version", ["abc", "5", "5.10.3", "-1.0"])
+def test_a_version_that_is_none(tmp_path: Path, version: str) -> None:
+    with pytest.raises(ConfigError, match="kernel"):
+        load_signal(pair(tmp_path, yaml=YAML.replace('kernel: "5.10"', f'kernel: "{version}"')))
+
+
 def test_find_signals_refuses_two_of_one_name(tmp_path: Path) -> None:
     first, second = pair(tmp_path / "a"), pair(tmp_path / "b")
     with pytest.raises(UsageError, match="two targets are called things"):
@@ -209,6 +229,25 @@ def test_a_program_that_is_no_text(tmp_path: Path) -> None:
         ("{name: size}", "{name: size, type: time}", ["events.thing: exactly one field has to have type: time"]),
         ("{type: int, default: 0", "{type: int, default: 1", ["parameter 'pid' has default 1, but things.bt has 0"]),
         ("  pid: {", "  pit: {", ["things.bt asks for 'pid', which is neither a parameter nor a host fact"]),
+        ("instrument: counter", "instrument: histogram", ["@things is count(), which is no histogram"]),
+        ("emitted: emitted\n", "", ["events without `emitted`"]),
+        ("{attribute: process.pid, decode: same}", "{attribute: p, decode: c_string}", ["takes bytes", "value is int"]),
+        ("{attribute: process.pid}", "{attribute: a, decode: basename}", ["takes string", "value is int"]),
+        ("{attribute: process.pid}", "{attribute: a, also: {a: same}}", ["two values are called 'a'"]),
+        ("decode: c_string, ", "", ["decode is missing"]),
+        (
+            "    name: ebpf.thing\n",
+            '    name: ebpf.thing\n    body: "{procss.pid}"\n',
+            ["body", "did you mean process.pid"],
+        ),
+        ('    unit: "{thing}"\n', '    unit: "1"\n    range: [9, 1]\n', ["range [9, 1] ends before it begins"]),
+        ("{type: int, default: 0,", '{type: string, default: "", pattern: "(",', ["is no regular expression"]),
+        ("{type: int, default: 0,", '{type: string, default: é, pattern: ".",', ["'é' is not a value that it takes"]),
+        (
+            "{type: int, default: 0,",
+            "{type: int, default: 0, range: [1, 2],",
+            ["parameter 'pid': default 0 is not a value"],
+        ),
         (
             "{type: int, default: 0",
             "{type: choice, default: some, choices: {none: 0}",

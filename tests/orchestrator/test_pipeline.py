@@ -90,7 +90,7 @@ def test_nothing_is_lost_and_all_is_counted(lines: Lines) -> None:
     assert pipeline.counts["exec"].received == pipeline.counts["exec"].emitted == 13
     assert [counts.lost for counts in pipeline.counts.values()] == [0, 0]
     stream = pipeline.stream
-    assert (stream.unparsed, stream.unknown, stream.orphans, stream.unread_entries) == (0, 0, 0, 0)
+    assert (stream.unparsed, stream.unknown, stream.unread_entries) == (0, 0, 0)
     assert stream.problems == {}
     events = [record.event_name for _, record in sink.logs]
     assert {name: events.count(name) for name in events} == {
@@ -372,8 +372,3 @@ def test_entries_of_maps_that_can_not_be_read_are_counted(lines: Lines) -> None:
     )
     assert pipeline.stream.unread_entries == len([line for line in lines if b"@tcp_failures" in line])
     assert "system.network.tcp.connection.failures" not in sink.snapshots[-1][TCP]
-
-
-def test_parts_whose_event_was_lost_are_counted() -> None:
-    pipeline, _ = run([b'{"type": "printf", "data": "exec_args 1 2 0 61\\n"}'])
-    assert pipeline.stream.orphans == 1

@@ -15,6 +15,7 @@ from orchestrator.output import Output
 from orchestrator.pipeline import Pipeline
 from orchestrator.report import closing_line, losses
 from orchestrator.signals.clock import Clock
+from parsers.records import Value
 
 
 class NoSink:
@@ -61,14 +62,15 @@ def test_lost_events_name_the_signal_and_the_mend(pipeline: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("counter", "words"),
     [
-        ("unparsed", "1,500 lines of bpftrace's output could not be read"),
-        ("orphans", "1,500 parts of events came without their event"),
+        ("unparsed", "1,500 lines of bpftrace's output could not be read; the first: a tuple of another shape"),
+        ("unknown", "1,500 records of bpftrace are of a type that is not known here"),
         ("unread_entries", "1,500 entries of maps could not be read"),
         ("dropped_lines", "1,500 lines of bpftrace's output came faster than they could be read"),
     ],
 )
 def test_what_was_not_read_is_said(pipeline: Pipeline, counter: str, words: str) -> None:
     setattr(pipeline.stream, counter, 1500)
+    pipeline.stream.first_unparsed = "a tuple of another shape"
     assert said(pipeline) == [words]
 
 
@@ -92,7 +94,16 @@ def test_what_was_not_delivered_is_said(pipeline: Pipeline) -> None:
 
 def test_closing_line(pipeline: Pipeline) -> None:
     pipeline.probes = 30
+    marks = (("begin", 1), ("ready", 1_000_000_000), ("end", 6_040_000_000))
+    pipeline.feed([Value(["orchestrator", what, nsecs]) for what, nsecs in marks])
     capture = SimpleNamespace(signals=[load_signal("tcp"), load_signal("exec")], pipeline=pipeline)
     output = SimpleNamespace(log_records=1234, data_points=56)
-    line = closing_line(cast("Capture", capture), cast("Output", output), 5.04, ["capture.jsonl", "7 delivered"])
+    line = closing_line(cast("Capture", capture), cast("Output", output), ["capture.jsonl", "7 delivered"])
     assert line == "tcp, exec: 5.0 s, 30 probes, 1,234 log records, 56 data points -> capture.jsonl, 7 delivered"
+
+
+def test_closing_line_of_a_run_that_was_stopped_while_starting(pipeline: Pipeline) -> None:
+    capture = SimpleNamespace(signals=[load_signal("tcp")], pipeline=pipeline)
+    output = SimpleNamespace(log_records=0, data_points=0)
+    line = closing_line(cast("Capture", capture), cast("Output", output), ["capture.jsonl"])
+    assert line == "tcp: stopped before all probes were attached"

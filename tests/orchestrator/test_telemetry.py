@@ -5,43 +5,47 @@ import pytest
 from orchestrator.signals.model import NumberPoint
 from orchestrator.telemetry import SignalCounts, StreamCounts, own_metrics
 
+SECOND = 1_000_000_000
+
 
 @pytest.mark.parametrize(
     ("snapshots", "lost"),
     [
-        ([(0, 0), (10, 10)], 0),
-        # Still on their way at the first two, all here at the third.
-        ([(10, 8), (20, 18), (30, 30)], 0),
-        ([(10, 7), (20, 9)], 1),
-        ([(10, 7), (20, 9), (30, 25)], 1),
-        ([(10, 12)], 0),
+        ([(10, 0, 0), (20, 10, 10)], 0),
+        # On their way for a while: half a second between the snapshots, everything is here in the end.
+        ([(10, 10, 8), (10.5, 20, 9), (11, 30, 30)], 0),
+        # Ten seconds later they are due.
+        ([(10, 10, 7), (20, 20, 9)], 1),
+        ([(10, 10, 7), (15, 15, 7), (19, 20, 7), (21, 25, 9)], 1),
+        ([(10, 10, 7), (20, 20, 9), (30, 30, 25)], 1),
+        ([(10, 10, 12)], 0),
     ],
 )
-def test_compare_counts_only_what_is_surely_lost(snapshots: list[tuple[int, int]], lost: int) -> None:
+def test_compare_counts_only_what_is_due(snapshots: list[tuple[float, int, int]], lost: int) -> None:
     counts = SignalCounts()
-    for emitted, received in snapshots:
+    for seconds, emitted, received in snapshots:
         counts.emitted, counts.received = emitted, received
-        counts.compare(final=False)
+        counts.compare(int(seconds * SECOND), final=False)
     assert counts.lost == lost
 
 
 def test_compare_at_the_end_is_exact() -> None:
     counts = SignalCounts(emitted=10, received=7)
-    counts.compare(final=False)
+    counts.compare(SECOND, final=False)
     assert counts.lost == 0
-    counts.compare(final=True)
+    counts.compare(2 * SECOND, final=True)
     assert counts.lost == 3
 
 
 def test_compare_without_events() -> None:
     counts = SignalCounts()
-    counts.compare(final=True)
+    counts.compare(SECOND, final=True)
     assert (counts.emitted, counts.lost) == (None, 0)
 
 
 def test_own_metrics() -> None:
     signals = {"exec": SignalCounts(received=7, emitted=10, lost=3), "disk": SignalCounts()}
-    stream = StreamCounts(unparsed=1, orphans=10, unread_entries=100, dropped_lines=5)
+    stream = StreamCounts(unparsed=11, unread_entries=100, dropped_lines=5)
     processed, dropped = own_metrics(signals, stream, 1, 2)
     assert processed.name == "ebpf_events_processed_total"
     assert processed.points == [NumberPoint({"ebpf.signal": "exec"}, 7), NumberPoint({"ebpf.signal": "disk"}, 0)]

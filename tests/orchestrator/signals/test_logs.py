@@ -223,7 +223,7 @@ def test_exec_failed_has_at_most_24_arguments(count: int, shown: int, whole: boo
     arguments = [f"a{index}" for index in range(count)]
     record = failed(arguments)
     assert record.attributes["process.command_args"] == arguments[:shown]
-    assert record.attributes["process.args_count"] == shown
+    assert record.attributes.get("process.args_count") == (shown if whole else None)  # of a clipped list it is unknown
     assert (TRUNCATED not in record.attributes) is whole
 
 
@@ -364,7 +364,7 @@ def test_parts_without_an_event_do_not_pile_up() -> None:
     events = reader("exec")
     for time in range(10_000):
         events.read_text(f"exec_args {time} 1 0 61 00\n")
-    assert events.orphans == 10_000 - 4096
+    assert len(events._waiting) == 4096
     record = read(events, ["exec", 9_999, 1, 1, 0, 0, 10, 2, "x"])
     assert record.attributes["process.command_args"] == ["a"]
     record = read(events, ["exec", 0, 1, 1, 0, 0, 10, 2, "x"])

@@ -284,3 +284,17 @@ def test_histograms_above_the_limit_are_folded() -> None:
         ({"a": "b", "server.port": 1}, [0, 1, 0, 1, 0]),
         ({"a": "b", OVERFLOW: True}, [0, 5, 0, 2, 0]),
     ]
+
+
+def test_lhist_keeps_its_own_edges_where_a_range_of_hist_was_given() -> None:
+    """lhist(12, 0, 100, 10): buckets [10, 19] and so on, which no power of two ends."""
+    reader = one(instrument="histogram", range=(1, 100))
+    metric = read(reader, Hist("m", ((None, (Bucket(10, 19, 3), Bucket(20, 29, 1))),)))
+    (point,) = histogram(metric)
+    assert (list(point.bounds), list(point.counts)) == ([19.0, 29.0], [3, 1, 0])
+
+
+def test_a_map_of_another_kind_than_its_metric_is_unread() -> None:
+    counter, histograms = one(), one(instrument="histogram")
+    assert counter.read(Hist("m", ((None, (Bucket(1, 1, 1),)),)), START, TIME) == (None, 1)
+    assert histograms.read(counts("m", {None: 1}), START, TIME) == (None, 1)

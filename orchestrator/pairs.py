@@ -1,0 +1,149 @@
+"""What is wrong between the two halves of a pair, found when it is loaded and not while it runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+from config.loader import nearest
+from config.manifest import (
+    Attribute,
+    ChoiceParameter,
+    Event,
+    Field,
+    Key,
+    Manifest,
+    Metric,
+    Parameter,
+    Part,
+    StringParameter,
+)
+from config.parameters import default_of, value_of
+from orchestrator.signals.decoders import DECODERS, INPUTS
+from parsers.source import getopt_defaults, map_names, string_literal
+
+__all__ = ("problems",)
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_HISTOGRAMS = ("hist", "lhist")
+_NO_METRIC = ("avg", "stats", "tseries")
+
+
+def problems(program: str, source: str, manifest: Manifest) -> Iterator[str]:
+    """One sentence for each problem; ``program`` is the name of the .bt file, ``source`` its text."""
+    yield from _parameter_problems(program, source, manifest)
+    maps = list(map_names(source))
+    for name in [*manifest.metrics, *filter(None, [manifest.emitted])]:
+        if name not in maps:
+            yield f"{program} has no map @{name}{nearest(name, maps)}"
+    if manifest.events and not manifest.emitted:
+        yield "events without `emitted`, the map in which the program counts them: their loss would not be known"
+    for tag, event in manifest.events.items():
+        yield from _event_problems(program, source, tag, event)
+    for name, metric in manifest.metrics.items():
+        yield from _metric_problems(source, name, metric)
+
+
+def _parameter_problems(program: str, source: str, manifest: Manifest) -> Iterator[str]:
+    bad = [f"parameter {name!r}: {why}" for name, given in manifest.parameters.items() if (why := _bad_default(given))]
+    if bad:
+        yield from bad
+        return
+    asked = getopt_defaults(source)
+    for name in asked:
+        if name not in {*manifest.parameters, *manifest.host}:
+            yield f"{program} asks for {name!r}, which is neither a parameter nor a host fact"
+    for name, parameter in manifest.parameters.items():
+        if name not in asked:
+            yield f"parameter {name!r} is not used by {program}"
+        elif asked[name] != _literal(parameter):
+            yield f"parameter {name!r} has default {_literal(parameter)}, but {program} has {asked[name]}"
+
+
+def _bad_default(parameter: Parameter) -> str:
+    if isinstance(parameter, ChoiceParameter) and parameter.default not in parameter.choices:
+        return f"default {parameter.default!r} is none of its choices"
+    if isinstance(parameter, StringParameter):
+        try:
+            re.compile(parameter.pattern)
+        except re.error as error:
+            return f"pattern {parameter.pattern!r} is no regular expression ({error})"
+    try:
+        value_of(parameter, str(parameter.default))
+    except ValueError:
+        return f"default {parameter.default!r} is not a value that it takes"
+    return ""
+
+
+def _literal(parameter: Parameter) -> str:
+    value = default_of(parameter)
+    return string_literal(value) if isinstance(value, str) else str(value)
+
+
+def _metric_problems(source: str, name: str, metric: Metric) -> Iterator[str]:
+    where = f"metrics.{name}"
+    for function in re.findall(rf"@{name}\b(?:\s*\[[^\]=]*\])?\s*=\s*(\w+)\(", source):
+        if function in _NO_METRIC:
+            yield f"{where}: @{name} is {function}(), of which no metric can be made"
+        elif (function in _HISTOGRAMS) != (metric.instrument == "histogram") and function in (*_HISTOGRAMS, "count"):
+            yield f"{where}: @{name} is {function}(), which is no {metric.instrument}"
+    if metric.range and metric.range[0] > metric.range[1]:
+        yield f"{where}: range {list(metric.range)} ends before it begins"
+    for key in metric.keys:
+        yield from _decoder_problems(where, key, key.type)
+    yield from _doubles(where, metric.keys)
+
+
+def _event_problems(program: str, source: str, tag: str, event: Event) -> Iterator[str]:
+    where = f"events.{tag}"
+    if f'("{tag}"' not in source:
+        yield f"{program} prints no event {tag!r}"
+    if sum(field.type == "time" for field in event.fields) != 1:
+        yield f"{where}: exactly one field has to have type: time"
+    for field in event.fields:
+        yield from _decoder_problems(where, field, field.type)
+    for part_tag, part in event.parts.items():
+        yield from _part_problems(program, source, f"{where}.parts.{part_tag}", part_tag, part, event.fields)
+    everything: list[Attribute] = [*event.fields, *event.parts.values()]
+    yield from _doubles(where, everything)
+    known = [*event.attributes, *chain.from_iterable(_names(attribute) for attribute in everything)]
+    for name in _PLACEHOLDER.findall(event.body):
+        if name not in known:
+            yield f"{where}: body: no attribute {name!r}{nearest(name, known)}"
+
+
+def _part_problems(  # noqa: PLR0913, PLR0917 - all of them stand in the sentences
+    program: str, source: str, where: str, tag: str, part: Part, fields: list[Field]
+) -> Iterator[str]:
+    names = [field.name for field in fields if field.name]
+    if part.size is not None and part.size not in names:
+        yield f"{where}: no field {part.size!r} in the event{nearest(part.size, names)}"
+    if not re.search(rf'"{re.escape(tag)}[" ]', source):
+        yield f"{program} prints no part {tag!r}"
+    if part.decode is None:
+        yield f"{where}: decode is missing: a part is bytes, and needs a decoder such as c_string or argv"
+    yield from _decoder_problems(where, part, "bytes")
+
+
+def _decoder_problems(where: str, attribute: Attribute, kind: str) -> Iterator[str]:
+    for decoder in [*filter(None, [attribute.decode]), *attribute.also.values()]:
+        if decoder not in DECODERS:
+            yield f"{where}: no decoder {decoder!r}{nearest(decoder, list(DECODERS))}"
+    if attribute.decode and INPUTS.get(attribute.decode, kind) != kind:
+        yield f"{where}: decoder {attribute.decode!r} takes {INPUTS[attribute.decode]}, but the value is {kind}"
+    if attribute.decode is None:  # what is derived sees the value itself
+        for decoder in attribute.also.values():
+            if INPUTS.get(decoder, kind) != kind:
+                yield f"{where}: decoder {decoder!r} takes {INPUTS[decoder]}, but the value is {kind}"
+
+
+def _names(attribute: Attribute) -> list[str]:
+    return [*filter(None, [attribute.attribute]), *attribute.also]
+
+
+def _doubles(where: str, attributes: list[Key] | list[Attribute]) -> Iterator[str]:
+    names = [name for attribute in attributes for name in _names(attribute)]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield f"{where}: two values are called {name!r}"
