@@ -90,14 +90,14 @@ def test_process_interrupt_reaches_children_of_a_wrapper() -> None:
 
 
 def test_process_that_does_not_end_is_killed() -> None:
-    process = child("import signal, time; signal.signal(2, signal.SIG_IGN); print('up', flush=True); time.sleep(60)")
+    process = child("import os, signal, time; signal.signal(2, signal.SIG_IGN); os.write(1, b'up\\n'); time.sleep(60)")
     assert process.output.get(30) == b"up\n"
     process.interrupt()
     assert process.wait(0.1) == -signal.SIGKILL
 
 
 def test_process_that_never_reads_its_program_does_not_block() -> None:
-    process = child("import time; print('up', flush=True); time.sleep(60)", "x" * 1_000_000)
+    process = child("import os, time; os.write(1, b'up\\n'); time.sleep(60)", "x" * 1_000_000)
     assert process.output.get(30) == b"up\n"
     process.kill()
     assert process.wait(30) == -signal.SIGKILL
