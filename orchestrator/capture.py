@@ -13,6 +13,7 @@ from orchestrator.launch import Launch
 from orchestrator.limits import LIMITS
 from orchestrator.pipeline import Pipeline, Sink
 from orchestrator.process import GAP, BpftraceProcess
+from orchestrator.program import STOP_SIGNAL
 from orchestrator.signals.clock import Clock
 from orchestrator.signals.model import LogRecord, Metric, Scope
 from parsers.records import Unparsed
@@ -23,6 +24,8 @@ __all__ = ("Capture", "start_capture")
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
+_GATE_SECONDS = 2.0
+_QUIET_SECONDS = 0.05
 
 
 class Capture:
@@ -91,6 +94,7 @@ class Capture:
             self.process.kill()
             self.process.wait(_GRACE_SECONDS)
             return True
+        self._close_gate()
         self.process.interrupt()
         quiet_since = time.monotonic()
         while not self.at_end:
@@ -100,6 +104,17 @@ class Capture:
                 self.process.kill()
         self.process.wait(_GRACE_SECONDS)
         return self.pipeline.ended
+
+    def _close_gate(self) -> None:
+        """Let no more events be emitted, and read those that were."""
+        if not self.pipeline.gated:
+            return
+        deadline = time.monotonic() + _GATE_SECONDS
+        self.process.nudge(STOP_SIGNAL)
+        while not self.pipeline.stopped and not self.at_end and time.monotonic() < deadline:
+            self.pump(_POLL_SECONDS)
+        while self.pump(_QUIET_SECONDS) and time.monotonic() < deadline:
+            pass
 
     def failure(self) -> str:
         """Why bpftrace ended by itself, in a sentence."""

@@ -51,12 +51,12 @@ class Signal:
         """Maps that mean nothing outside the program."""
         manifest = self.manifest
         known = {*manifest.metrics, manifest.emitted}
-        return [name for name in map_names(self.source) if name not in known]
+        return [name for name in _own_maps(self.source) if name not in known]
 
     @property
     def exported_maps(self) -> list[str]:
         """Maps to print."""
-        return [name for name in map_names(self.source) if name not in self.scratch_maps]
+        return [name for name in _own_maps(self.source) if name not in self.scratch_maps]
 
 
 def _holds(host: Host, btf: bool | str | None, tracepoint: str | None, field: str | None, without: str | None) -> bool:
@@ -66,6 +66,11 @@ def _holds(host: Host, btf: bool | str | None, tracepoint: str | None, field: st
     if fields is None:
         return False
     return (field is None or field in fields) and (without is None or without not in fields)
+
+
+def _own_maps(source: str) -> list[str]:
+    """The maps of a program without those of the orchestrator that it looks at."""
+    return [name for name in map_names(source) if not name.startswith("orchestrator_")]
 
 
 def _folder() -> Path:
@@ -101,7 +106,7 @@ def _check_names(signals: list[Signal]) -> None:
     owners: dict[str, str] = {}
     for signal in signals:
         parts = [tag for event in signal.manifest.events.values() for tag in event.parts]
-        for name in [*(f"@{name}" for name in map_names(signal.source)), *signal.manifest.events, *parts]:
+        for name in [*(f"@{name}" for name in _own_maps(signal.source)), *signal.manifest.events, *parts]:
             if owners.setdefault(name, signal.name) != signal.name:
                 raise UsageError(
                     f"{owners[name]} and {signal.name} both have {name}: begin the names with the signal's"

@@ -69,10 +69,13 @@ class Pipeline:
         self._snapshot_nsecs = 0
         self._start_nsecs = 0
         self._ready_nsecs = 0
+        self._stop_nsecs = 0
         self.ended = False
         self.stream = StreamCounts()
         self.probes: int | None = None
         self.ready = False
+        self.gated = False
+        self.stopped = False
 
     @property
     def counts(self) -> dict[str, SignalCounts]:
@@ -82,7 +85,8 @@ class Pipeline:
     @property
     def seconds(self) -> float:
         """How long all probes were attached, by the kernel's clock, as far as is known."""
-        return max(0, self._snapshot_nsecs - self._ready_nsecs) / 1e9 if self.ready else 0.0
+        until = self._stop_nsecs or self._snapshot_nsecs
+        return max(0, until - self._ready_nsecs) / 1e9 if self.ready else 0.0
 
     def feed(self, records: Sequence[Record]) -> None:
         """Take records as they come."""
@@ -136,6 +140,10 @@ class Pipeline:
             self._ready_nsecs = nsecs
             # Zeros, so that a destination that takes nothing is known from the beginning.
             self._sink.metrics({OWN_SCOPE: self._own_metrics(nsecs)})
+        elif what == program.GATE:
+            self.gated = True
+        elif what == program.STOP:
+            self.stopped, self._stop_nsecs = True, nsecs
         elif what in (program.SNAPSHOT, program.END):
             self._snapshot, self._snapshot_nsecs = {}, nsecs
             self.ended = what == program.END

@@ -126,6 +126,10 @@ class BpftraceProcess:
         """The last lines of stderr."""
         return list(self._stderr)
 
+    def nudge(self, number: int) -> None:
+        """Send a signal that means nothing to bpftrace itself."""
+        self._signal(number)
+
     def interrupt(self) -> None:
         """Ask for the end: bpftrace runs END and prints its maps."""
         self._signal(signal.SIGINT)

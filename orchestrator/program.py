@@ -5,22 +5,49 @@ A mark is ``print(("orchestrator", WHAT, nsecs))``. bpftrace escapes strings, so
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 
 from orchestrator.catalog import Signal
 from parsers.source import map_names
 
-__all__ = ("BEGIN", "END", "MARK", "READY", "SNAPSHOT", "SNAPSHOT_END", "join_programs")
+__all__ = (
+    "BEGIN",
+    "END",
+    "GATE",
+    "MARK",
+    "OWN",
+    "READY",
+    "SNAPSHOT",
+    "SNAPSHOT_END",
+    "STOP",
+    "STOP_SIGNAL",
+    "has_gate",
+    "join_programs",
+)
 
 MARK = "orchestrator"
-BEGIN, READY, SNAPSHOT, SNAPSHOT_END, END = "begin", "ready", "snapshot", "snapshot_end", "end"
+BEGIN, GATE, READY, SNAPSHOT, SNAPSHOT_END = "begin", "gate", "ready", "snapshot", "snapshot_end"
+STOP, END = "stop", "end"
+# Our own maps begin with this.
+OWN = f"{MARK}_"
+# Sending this to bpftrace does nothing to it, but the kernel's tracepoint of it closes the gate below.
+STOP_SIGNAL = signal.SIGWINCH
 # Intervals are attached after tracepoints and in their order, so the first tick of the last one means that all probes
 # are attached. Up to 0.23 bpftrace says so itself before it attaches any.
 _READY_MS = 20
+# bpftrace may drop events that it reads after it was told to end. So programs that emit events look at this map, and
+# emit nothing any more before bpftrace is told: then all that was emitted has been read, and none of it is lost.
+_GATE = f"{OWN}end"
 
 
 def _mark(what: str) -> str:
     return f'print(("{MARK}", "{what}", nsecs));'
+
+
+def has_gate(rendered: Mapping[str, str], signals: Sequence[Signal]) -> bool:
+    """Whether a program of ``signals`` emits events only as long as the gate is open."""
+    return any(_GATE in map_names(rendered[one.name]) for one in signals)
 
 
 def join_programs(rendered: Mapping[str, str], signals: Sequence[Signal], interval: float) -> str:
@@ -28,19 +55,24 @@ def join_programs(rendered: Mapping[str, str], signals: Sequence[Signal], interv
 
     Nothing is cleared but, at the end, what means nothing outside: bpftrace prints every map when it ends.
     """
-    prints = " ".join(
-        f"print(@{name});" for signal in signals for name in _used(signal.exported_maps, rendered[signal.name])
-    )
-    clears = " ".join(
-        f"clear(@{name});" for signal in signals for name in _used(signal.scratch_maps, rendered[signal.name])
-    )
-    programs = "\n".join(rendered[signal.name] for signal in signals)
+    names = [(one, rendered[one.name]) for one in signals]
+    prints = " ".join(f"print(@{name});" for one, text in names for name in _used(one.exported_maps, text))
+    clears = " ".join(f"clear(@{name});" for one, text in names for name in _used(one.scratch_maps, text))
+    programs = "\n".join(text for _, text in names)
+    begin, gate = "", ""
+    if has_gate(rendered, signals):
+        begin = f"@{OWN}self = pid; @{_GATE} = 0; {_mark(GATE)} "
+        gate = (
+            f"tracepoint:signal:signal_generate /args->sig == {int(STOP_SIGNAL)} && (uint64)args->pid == @{OWN}self/ "
+            f"{{ @{_GATE} = 1; {_mark(STOP)} }}\n"
+        )
     return (
-        f"BEGIN {{ {_mark(BEGIN)} }}\n"
+        f"BEGIN {{ {begin}{_mark(BEGIN)} }}\n"
         f"{programs}\n"
+        f"{gate}"
         f"END {{ {_mark(END)} {clears} }}\n"
         f"interval:ms:{round(interval * 1000)} {{ {_mark(SNAPSHOT)} {prints} {_mark(SNAPSHOT_END)} }}\n"
-        f"interval:ms:{_READY_MS} {{ if (@{MARK}_ready == 0) {{ @{MARK}_ready = 1; {_mark(READY)} }} }}\n"
+        f"interval:ms:{_READY_MS} {{ if (@{OWN}ready == 0) {{ @{OWN}ready = 1; {_mark(READY)} }} }}\n"
     )
 
 

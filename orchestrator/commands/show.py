@@ -25,12 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
     from orchestrator.catalog import load_signal  # noqa: PLC0415
     from orchestrator.host import Host  # noqa: PLC0415
     from orchestrator.options import read_assignments  # noqa: PLC0415
+    from orchestrator.program import join_programs  # noqa: PLC0415
 
     signal = load_signal(arguments.signal)
     values = resolve_parameters({signal.name: signal.manifest}, read_assignments(arguments.set))[signal.name]
     for line in _meaning(signal.manifest):
         print(f"// {line}".rstrip())
-    print(signal.render(values, Host()).strip())
+    print(join_programs({signal.name: signal.render(values, Host())}, [signal], 10.0).strip())
     return 0
 
 

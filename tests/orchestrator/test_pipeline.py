@@ -372,3 +372,11 @@ def test_entries_of_maps_that_can_not_be_read_are_counted(lines: Lines) -> None:
     )
     assert pipeline.stream.unread_entries == len([line for line in lines if b"@tcp_failures" in line])
     assert "system.network.tcp.connection.failures" not in sink.snapshots[-1][TCP]
+
+
+def test_a_run_lasts_from_ready_to_the_closing_of_the_gate(lines: Lines) -> None:
+    ready, end = marks(lines, "ready")[0], marks(lines, "end")[0]
+    assert run(lines)[0].seconds == pytest.approx((end - ready) / 1e9)
+    stop = f'{{"type": "value", "data": ["orchestrator","stop",{ready + 500_000_000}]}}'.encode()
+    pipeline, _ = run([*lines[:-5], stop, *lines[-5:]])
+    assert (pipeline.stopped, pipeline.seconds) == (True, 0.5)
