@@ -12,7 +12,7 @@ from config.manifest import Manifest
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.host import Host
 from orchestrator.pairs import problems
-from parsers.source import map_names, probes_used, render, without_dead_probes
+from parsers.source import map_names, render, without_dead_probes
 
 __all__ = ("Signal", "find_signals", "load_signal", "signal_names")
 
@@ -37,10 +37,6 @@ class Signal:
         """The program for this host with these parameters, without the probes that could do nothing."""
         return without_dead_probes(render(self.source, {**values, **self.facts(host)}))
 
-    def probes(self, program: str) -> list[str]:
-        """The attach points of a rendered program."""
-        return probes_used(program)
-
     @property
     def needs_btf(self) -> bool:
         """Whether the signal cannot run without BTF."""
@@ -49,14 +45,17 @@ class Signal:
     @property
     def scratch_maps(self) -> list[str]:
         """Maps that mean nothing outside the program."""
-        manifest = self.manifest
-        known = {*manifest.metrics, manifest.emitted}
-        return [name for name in _own_maps(self.source) if name not in known]
+        return [name for name in _own_maps(self.source) if name not in self._meant]
 
     @property
     def exported_maps(self) -> list[str]:
         """Maps to print."""
-        return [name for name in _own_maps(self.source) if name not in self.scratch_maps]
+        return [name for name in _own_maps(self.source) if name in self._meant]
+
+    @property
+    def _meant(self) -> set[str | None]:
+        """Maps that the manifest gives a meaning."""
+        return {*self.manifest.metrics, self.manifest.emitted}
 
 
 def _holds(host: Host, btf: bool | str | None, tracepoint: str | None, field: str | None, without: str | None) -> bool:

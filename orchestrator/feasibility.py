@@ -9,6 +9,7 @@ from orchestrator.catalog import Signal
 from orchestrator.checks import Check
 from orchestrator.host import Host
 from orchestrator.probe_checks import signal_checks
+from parsers.source import probes_used
 
 __all__ = ("checks_of", "reasons_against")
 
@@ -22,7 +23,7 @@ def checks_of(signal: Signal, host: Host, values: Mapping[str, int | str] | None
     if host.kernel_version is not None and host.kernel_version < least:
         mend = f"install Linux {signal.manifest.kernel} or newer"
         kernel.append(Check("kernel", "fail", f"{host.kernel_release} is too old for {signal.name}", mend))
-    return kernel + signal_checks(host, signal.probes(signal.render(dict(values), host)), signal.needs_btf or None)
+    return kernel + signal_checks(host, probes_used(signal.render(dict(values), host)), signal.needs_btf or None)
 
 
 def reasons_against(signal: Signal, host: Host, values: Mapping[str, int | str] | None = None) -> list[str]:

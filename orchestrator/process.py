@@ -117,11 +117,6 @@ class BpftraceProcess:
         self._stdin_writer.start()
 
     @property
-    def pid(self) -> int:
-        """The process id, of a wrapper if bpftrace is started by one."""
-        return self._process.pid
-
-    @property
     def stderr(self) -> list[str]:
         """The last lines of stderr."""
         return list(self._stderr)

@@ -22,7 +22,6 @@ __all__ = (
     "SNAPSHOT_END",
     "STOP",
     "STOP_SIGNAL",
-    "has_gate",
     "join_programs",
 )
 
@@ -45,7 +44,7 @@ def _mark(what: str) -> str:
     return f'print(("{MARK}", "{what}", nsecs));'
 
 
-def has_gate(rendered: Mapping[str, str], signals: Sequence[Signal]) -> bool:
+def _has_gate(rendered: Mapping[str, str], signals: Sequence[Signal]) -> bool:
     """Whether a program of ``signals`` emits events only as long as the gate is open."""
     return any(_GATE in map_names(rendered[one.name]) for one in signals)
 
@@ -60,7 +59,7 @@ def join_programs(rendered: Mapping[str, str], signals: Sequence[Signal], interv
     clears = " ".join(f"clear(@{name});" for one, text in names for name in _used(one.scratch_maps, text))
     programs = "\n".join(text for _, text in names)
     begin, gate = "", ""
-    if has_gate(rendered, signals):
+    if _has_gate(rendered, signals):
         begin = f"@{OWN}self = pid; @{_GATE} = 0; {_mark(GATE)} "
         gate = (
             f"tracepoint:signal:signal_generate /args->sig == {int(STOP_SIGNAL)} && (uint64)args->pid == @{OWN}self/ "
