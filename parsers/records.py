@@ -1,7 +1,8 @@
 """What bpftrace can say, one frozen type for each kind of output record.
 
 The names are bpftrace's own (``src/output/json.cpp``). A keyed map arrives as ``Entry`` pairs and not as a dict: the
-same stack can be printed twice as two equal keys of one JSON object, and both count.
+same stack can be printed twice as two equal keys of one JSON object, and both count. The parts of a key are joined by
+``separator``: "," in JSON, ", " in text.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = (
     "Record",
     "Stats",
     "Text",
+    "TimeSeries",
     "Unknown",
     "Unparsed",
     "Value",
@@ -45,7 +47,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One key of a map as printed (parts joined by commas, nothing escaped) and its value; key None: not keyed."""
+    """One key of a map as printed (parts joined, nothing escaped) and its value; key None: not keyed."""
 
     key: str | None
     value: Data
@@ -57,6 +59,7 @@ class Map:
 
     name: str
     entries: tuple[Entry, ...]
+    separator: str = ","
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Stats:
 
     name: str
     entries: tuple[Entry, ...]
+    separator: str = ","
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,20 @@ class Hist:
 
     name: str
     series: tuple[tuple[str | None, tuple[Bucket, ...]], ...]
+    separator: str = ","
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSeries:
+    """A ``tseries()`` map (0.24 and later): per key the intervals that have a value, each with its start.
+
+    A start is a date and time in the local zone of the host, nanoseconds at its end: ``2026-11-23 06:14:50.200000000``.
+    Text output gives the time only: ``06:14:51.600``.
+    """
+
+    name: str
+    series: tuple[tuple[str | None, tuple[tuple[str, int], ...]], ...]
+    separator: str = ","
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +141,4 @@ class Unparsed:
     reason: str
 
 
-Record = Union[AttachedProbes, Value, Map, Stats, Hist, Text, LostEvents, Problem, Unknown, Unparsed]
+Record = Union[AttachedProbes, Value, Map, Stats, Hist, TimeSeries, Text, LostEvents, Problem, Unknown, Unparsed]
