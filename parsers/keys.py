@@ -7,14 +7,20 @@ bpftrace joins the parts by commas and escapes nothing: ``@[pid, comm]`` prints 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal
 
 __all__ = ("KeyType", "split_key")
 
-KeyType = Literal["int", "string"]
-_PATTERNS = {"int": r"(-?\d+|true|false)", "string": r"(.*)"}
+KeyType = Literal["any", "int", "string", "stack"]
+# A stack is empty, or one frame a line: "\n    f+12\n    g+3\n"; 0.23 prints each newline as a backslash and an n.
+_PATTERNS = {
+    "any": r"(.*)",
+    "int": r"(-?\d+|true|false)",
+    "string": r"(.*)",
+    "stack": r"((?:(?:\n|\\n)(?:.*)(?:\n|\\n))|(?:\n|\\n)?)",
+}
 _BOOLEANS = {"true": 1, "false": 0}  # 0.24 and later print a boolean key part as a word
 
 
@@ -22,20 +28,40 @@ def _to_int(text: str) -> int:
     return _BOOLEANS[text] if text in _BOOLEANS else int(text)
 
 
-_CONVERT: dict[str, Callable[[str], int | str]] = {"int": _to_int, "string": str}
+def _stack(text: str) -> str:
+    return text.replace("\\n", "\n")
+
+
+def _any(text: str) -> int | str:
+    return int(text) if _INTEGER.fullmatch(text) else text
+
+
+_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,19})")
+_CONVERT: dict[str, Callable[[str], int | str]] = {"any": _any, "int": _to_int, "string": str, "stack": _stack}
 
 
 @lru_cache(maxsize=256)
-def _pattern(types: tuple[KeyType, ...]) -> re.Pattern[str]:
-    return re.compile(",".join(_PATTERNS[kind] for kind in types), re.DOTALL)
+def _patterns(types: tuple[KeyType, ...], separator: str) -> list[re.Pattern[str]]:
+    """The shape of a key, and the same with open parts as short as can be where there are two of these or more."""
+    parts = [_PATTERNS[kind] for kind in types]
+    patterns = [separator.join(parts)]
+    if sum(kind != "int" for kind in types) > 1:
+        patterns.append(separator.join(part.replace("*)", "*?)") for part in parts))
+    return [re.compile(pattern, re.DOTALL) for pattern in patterns]
 
 
-def split_key(text: str, types: Sequence[KeyType]) -> tuple[int | str, ...] | None:
-    """Return the parts of ``text``, or None if it does not have the given shape.
+def split_key(text: str, types: Sequence[KeyType], separator: str = ",") -> tuple[int | str, ...] | None:
+    """Return the parts of ``text``, or None if it has not the given shape, or could be cut in more than one way.
 
-    Exact with at most one string part, which may hold commas; of several, the first takes what it can.
+    ``separator`` is "," in JSON and ", " in text.
     """
-    match = _pattern(tuple(types)).fullmatch(text)
-    if match is None:
+    found = {match.groups() if match else None for match in _match_all(text, tuple(types), separator)}
+    groups = found.pop()
+    if groups is None or found:
         return None
-    return tuple(_CONVERT[kind](part) for kind, part in zip(types, match.groups(), strict=True))
+    return tuple(_CONVERT[kind](part) for kind, part in zip(types, groups, strict=True))
+
+
+def _match_all(text: str, types: tuple[KeyType, ...], separator: str) -> Iterator[re.Match[str] | None]:
+    """The cuts with the first parts as long, and as short, as can be: where they are the same, there is no other."""
+    return (pattern.fullmatch(text) for pattern in _patterns(types, separator))

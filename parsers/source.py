@@ -10,12 +10,22 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-__all__ = ("getopt_defaults", "map_names", "probes_used", "render", "string_literal", "without_dead_probes")
+__all__ = (
+    "getopt_defaults",
+    "insert_into",
+    "map_names",
+    "positional_parameters",
+    "probes_used",
+    "render",
+    "string_literal",
+    "without_dead_probes",
+)
 
 # Comments and strings first, so that nothing inside them is taken for code.
 _LEXEME = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
-      | (?P<getopt>\bgetopt\(\s*"(?P<name>[^"]*)"\s*,\s*(?P<default>"(?:\\.|[^"\\])*"|-?\w+)\s*\))
+      | (?P<getopt>\bgetopt\(\s*"(?P<name>[^"]*)"
+            \s*(?:,\s*(?P<default>"(?:\\.|[^"\\])*"|-?\w+)\s*(?:,\s*"(?:\\.|[^"\\])*"\s*)?)?\))
       | (?P<string>"(?:\\.|[^"\\])*")
       | (?P<map>@[A-Za-z_]\w*)
       | (?P<brace>[{}])""",
@@ -26,6 +36,8 @@ _HEAD = re.compile(r"(?P<probes>[^{]*?)(?:\s/(?P<predicate>.*)/)?\s*", re.DOTALL
 # The first condition of a predicate, if it is a number by now: `0 && x`, `3 & 1 && x`, `1`.
 _CONSTANT = re.compile(r"\s*(\d+)(?:\s*&\s*(\d+))?\s*(?:&&|\Z)")
 
+# `#!/usr/bin/env bpftrace`, `#include <linux/fs.h>`, `#define A \\` with what continues it.
+_DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.MULTILINE)
 _INSIDE = re.compile(r'"(?:\\.|[^"\\])*"|\([^()"]*\)')
 
 
@@ -42,8 +54,8 @@ def _lexemes(source: str, kind: str) -> Iterator[re.Match[str]]:
 
 
 def getopt_defaults(source: str) -> dict[str, str]:
-    """The parameters that the program asks for, each with the literal text of its default."""
-    return {match["name"]: match["default"] for match in _lexemes(source, "getopt")}
+    """The parameters that the program asks for, each with the literal text of its default; a flag is 0 by default."""
+    return {match["name"]: match["default"] or "0" for match in _lexemes(source, "getopt")}
 
 
 def render(source: str, values: Mapping[str, int | str]) -> str:
@@ -53,6 +65,8 @@ def render(source: str, values: Mapping[str, int | str]) -> str:
         if not match["getopt"]:
             return match[0]
         value = values[match["name"]]
+        if isinstance(value, bool):  # true to bpftrace 0.24 and later, 1 to those that do not know the word
+            return f"(1 == {int(value)})"
         return string_literal(value) if isinstance(value, str) else str(int(value))
 
     return _LEXEME.sub(literal, source)
@@ -79,6 +93,7 @@ def _blocks(source: str) -> Iterator[tuple[str, str]]:
 
 def _head(text: str) -> tuple[str, str | None]:
     code = _LEXEME.sub(lambda match: "" if match["comment"] else match[0], text)
+    code = _DIRECTIVE.sub("", code).lstrip("; \n")  # a struct before it may end in a semicolon
     match = _HEAD.fullmatch(code.strip())
     return (match["probes"].strip(), match["predicate"]) if match else (code.strip(), None)
 
@@ -104,6 +119,40 @@ def without_dead_probes(source: str) -> str:
     sees the block where it would not compile.
     """
     return "".join(head + body for head, body in _blocks(source) if not body or not _is_dead(_head(head)[1]))
+
+
+def insert_into(source: str, probe: str, code: str) -> str:
+    """Put ``code`` at the beginning of the program's ``probe`` (BEGIN or END), or add such a probe at its end."""
+    position = 0
+    for head, body in _blocks(source):
+        names, predicate = _head(head)
+        points = [name.strip() for name in names.split(",")]
+        end = position + len(head) + len(body)
+        if body and probe in map(str.upper, points):
+            others = [name for name in points if name.upper() != probe]
+            if others or predicate is not None:
+                return f"{source[:position]}{_split(head, others, predicate, probe, code, body)}{source[end:]}"
+            opened = position + len(head) + 1
+            return f"{source[:opened]} {code}{source[opened:]}"
+        position = end
+    return f"{source}\n{probe} {{ {code} }}\n"
+
+
+def _split(  # noqa: PLR0913, PLR0917 - the parts of one statement
+    head: str, others: list[str], predicate: str | None, probe: str, code: str, body: str
+) -> str:
+    """``END, interval:s:5 /x/ { y }`` with ``code`` in END alone, whether x is true or not; y stays with both."""
+    directives = "".join(f"{line}\n" for line in _DIRECTIVE.findall(head))
+    condition = f" /{predicate}/ " if predicate is not None else " "
+    rest = f"{', '.join(others)}{condition}{body}\n" if others else ""
+    inner = f"if ({predicate}) {body}" if predicate is not None else body[1:-1]
+    return f"{directives}{rest}{probe} {{ {code} {inner} }}\n"
+
+
+def positional_parameters(source: str) -> list[str]:
+    """The numbers of ``$1``, ``$2``, ... that the program asks for."""
+    code = _LEXEME.sub(lambda match: "" if match["comment"] or match["string"] else match[0], source)
+    return list(dict.fromkeys(re.findall(r"\$([1-9]\d*)", code)))
 
 
 def probes_used(source: str) -> list[str]:

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers.source import getopt_defaults, map_names, probes_used, render, string_literal, without_dead_probes
+from parsers.source import (
+    getopt_defaults,
+    insert_into,
+    map_names,
+    probes_used,
+    render,
+    string_literal,
+    without_dead_probes,
+)
 
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
 
@@ -26,7 +34,10 @@ def read_literal(code: str) -> tuple[str, str]:
         ('/pid == getopt("pid", 0)/', {"pid": 42}, "/pid == 42/"),
         ('x(getopt("n", -5))', {"n": -1}, "x(-1)"),
         ('getopt( "n" ,\n 5 )', {"n": 6}, "6"),
-        ('getopt("on", 1)', {"on": True}, "1"),
+        ('getopt("on", 1)', {"on": 0}, "0"),
+        ('getopt("on", true)', {"on": True}, "(1 == 1)"),  # a boolean where there are some, else a number
+        ('getopt("on")', {"on": False}, "(1 == 0)"),
+        ('getopt("n", 1, "How many, in \\"all\\"")', {"n": 2}, "2"),
         ('comm == getopt("comm", "")', {"comm": "bash"}, 'comm == "bash"'),
         ('comm == getopt("comm", "a\\"b")', {"comm": 'q"uo\\te'}, 'comm == "q\\"uo\\\\te"'),
         ('getopt("a", 1) + getopt("b", 2)', {"a": 3, "b": 4}, "3 + 4"),
@@ -167,3 +178,83 @@ def test_probes_used_without_doubles() -> None:
         "uretprobe:/bin/bash:readline",
         "interval:s:1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "inserted"),
+    [
+        ("BEGIN { x(); }", "BEGIN { NEW; x(); }"),
+        ("BEGIN{x();}", "BEGIN{ NEW;x();}"),
+        ("BEGIN\n{\n\tx();\n}\n", "BEGIN\n{ NEW;\n\tx();\n}\n"),
+        ("begin { x(); }", "begin { NEW; x(); }"),  # since 0.24
+        ("BEGIN { // why\n  x(); }", "BEGIN { NEW; // why\n  x(); }"),
+        ("BEGIN /* why { */ { x(); }", "BEGIN /* why { */ { NEW; x(); }"),
+        ("END { y(); }\nBEGIN { x(); }\n", "END { y(); }\nBEGIN { NEW; x(); }\n"),
+        ("k:f { if (1) { y(); } }\n\nBEGIN { x(); }\n", "k:f { if (1) { y(); } }\n\nBEGIN { NEW; x(); }\n"),
+        # What may stand before it.
+        ("#!/usr/bin/env bpftrace\nBEGIN { x(); }\n", "#!/usr/bin/env bpftrace\nBEGIN { NEW; x(); }\n"),
+        ("#include <linux/fs.h>\n\nBEGIN { x(); }\n", "#include <linux/fs.h>\n\nBEGIN { NEW; x(); }\n"),
+        (
+            "#ifndef BPFTRACE_HAVE_BTF\n#include <a.h>\n#endif\nBEGIN { x(); }",
+            "#ifndef BPFTRACE_HAVE_BTF\n#include <a.h>\n#endif\nBEGIN { NEW; x(); }",
+        ),
+        (
+            "#define TWO \\\n  2\nBEGIN { x(); }",
+            "#define TWO \\\n  2\nBEGIN { NEW; x(); }",
+        ),
+        (
+            "/*\n * BEGIN { no }\n */\n// BEGIN {\nBEGIN { x(); }",
+            "/*\n * BEGIN { no }\n */\n// BEGIN {\nBEGIN { NEW; x(); }",
+        ),
+        ("struct a { int b; };\nBEGIN { x(); }", "struct a { int b; };\nBEGIN { NEW; x(); }"),
+        ("struct a { struct { int b; } c; }\nBEGIN { x(); }", "struct a { struct { int b; } c; }\nBEGIN { NEW; x(); }"),
+        ("config = { a = 1 }\nBEGIN { x(); }", "config = { a = 1 }\nBEGIN { NEW; x(); }"),
+        ('k:f { printf("BEGIN { }"); }\nBEGIN { x(); }', 'k:f { printf("BEGIN { }"); }\nBEGIN { NEW; x(); }'),
+        ('k:f { printf("}\\"{"); }\nBEGIN { x(); }', 'k:f { printf("}\\"{"); }\nBEGIN { NEW; x(); }'),
+    ],
+)
+def test_insert_into_a_probe_that_is_there(source: str, inserted: str) -> None:
+    assert insert_into(source, "BEGIN", "NEW;") == inserted
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        "k:f { x(); }\n",
+        "k:f { x(); } // no newline",
+        "#!/usr/bin/env bpftrace\nk:f { x(); }",
+        "// BEGIN { x(); }\nk:f { x(); }\n",
+        "/* BEGIN { x(); } */ k:f { x(); }\n",
+        'k:f { printf("BEGIN { %d }", 1); }\n',
+        "struct BEGIN { int a; };\nk:f { x(); }\n",
+        "k:BEGIN { x(); }\n",
+        "k:f { @BEGIN = 1; }\n",
+        'k:f /comm == "BEGIN"/ { x(); }\n',
+        "END { x(); }\n",
+    ],
+)
+def test_insert_into_a_probe_that_is_not_there(source: str) -> None:
+    assert insert_into(source, "BEGIN", "NEW;") == f"{source}\nBEGIN {{ NEW; }}\n"
+
+
+def test_insert_into_the_last_of_two() -> None:
+    source = "BEGIN { a(); }\nEND { b(); }\n"
+    assert insert_into(source, "END", "NEW;") == "BEGIN { a(); }\nEND { NEW; b(); }\n"
+    assert insert_into("end { b(); }", "END", "NEW;") == "end { NEW; b(); }"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "interval:s:5, END { print(@a); clear(@a); }\n",
+        "END,interval:s:5 { print(@a); clear(@a); }\n",
+        "END /@a > 0/ { print(@a); }\n",
+    ],
+)
+def test_what_is_inserted_runs_at_the_end_and_only_then(source: str) -> None:
+    """Not at other probes that share the body, nor under a condition."""
+    inserted = insert_into(source, "END", "NEW;")
+    assert inserted.count("NEW;") == 1
+    (block,) = [block for block in inserted.split("}") if "NEW;" in block]
+    assert block.partition("{")[0].strip() == "END" or 'probe == "END"' in block
