@@ -23,7 +23,11 @@ __all__ = (
     "Metric",
     "Parameter",
     "Part",
+    "Piece",
+    "Print",
+    "StackMap",
     "StringParameter",
+    "TextMap",
 )
 
 NonEmpty = Annotated[str, Meta(min_length=1)]
@@ -33,7 +37,7 @@ Number = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?(e[+-]?[0-9]{
 Attributes = dict[str, str | int | float | bool]
 
 
-class _Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     pass
 
 
@@ -100,21 +104,27 @@ class Attribute(_Closed, frozen=True):
 
 
 class Key(Attribute, frozen=True):
-    """One part of a map's key, in the order of the program."""
+    """One part of a map's key, in the order of the program.
 
-    type: Literal["int", "string"] = "int"
+    A ``stack`` is a kstack or ustack; ``any`` is a number if it looks like one, else text.
+    """
+
+    type: Literal["any", "int", "string", "stack"] = "int"
 
 
 class Field(Attribute, frozen=True):
-    """One element of an event's tuple, in the order of the program.
+    """One element of an event's tuple, or one argument of a printf, in the order of the program.
 
     ``time`` is in nanoseconds of the kernel's monotonic clock. A field with a ``name`` only can be used by others of
-    the manifest (``size``) and is not exported. ``scale`` turns it into the unit of its attribute.
+    the manifest (``size``) and is not exported. ``scale`` turns it into the unit of its attribute. What a text can be
+    helps to find it in a printed line: ``comm`` (at most 15 bytes), ``word`` (no blanks) or ``address`` (IP). A value
+    with ``equals`` is always this one, and tells a printed tuple from others. ``any`` is a number or text, as it comes.
     """
 
-    type: Literal["int", "string", "time"] = "int"
+    type: Literal["any", "int", "string", "comm", "word", "address", "time"] = "int"
     name: str | None = None
     scale: Number | None = None
+    equals: str | None = None
 
 
 class Part(Attribute, frozen=True):
@@ -139,11 +149,52 @@ class Event(_Closed, frozen=True):
     parts: dict[str, Part] = {}
 
 
+class Piece(_Closed, frozen=True):
+    """One statement that prints a line, or a part of one; exactly one of the first four says which.
+
+    ``printf``: its format. ``time``: its strftime format. ``join``: an array of strings, joined by blanks. ``print``:
+    an expression, with a field for each element if it is a tuple. ``fields``: what its values are.
+    """
+
+    printf: str | None = None
+    time: str | None = None
+    join: bool = False
+    print: bool = False
+    fields: list[Field] = []
+
+
+class Print(_Closed, frozen=True):
+    """A line that the program prints, by the pieces that it is made of: a log record with the line as its body."""
+
+    name: NonEmpty
+    pieces: Annotated[list[Piece], Meta(min_length=1)]
+    severity: Literal["debug", "info", "warn", "error"] = "info"
+    attributes: Attributes = {}
+
+
+class TextMap(_Closed, frozen=True):
+    """A map whose values are no numbers (text, tuples): a log record for each entry when the program prints it."""
+
+    name: NonEmpty
+    keys: list[Key] = []
+
+
+class StackMap(_Closed, frozen=True):
+    """A map with stacks in its keys; they are counted."""
+
+    keys: list[Key]
+
+
 class Metric(_Closed, frozen=True):
     """What a map of the program is: ``count()`` and ``sum()`` are counters, ``hist()`` and ``lhist()`` histograms.
 
-    ``scale`` turns the printed number into ``unit``. ``range``: the smallest and largest value for which a histogram
-    has buckets of its own (they are the same at every interval). ``limit``: series before the rest is folded into one.
+    ``stats()`` is a histogram without buckets (count and sum) or a gauge (the average); ``avg()``, ``min()``,
+    ``max()``, ``tseries()`` and last values are gauges. ``scale`` turns the printed number into ``unit``. ``range``:
+    the smallest and largest value for which a histogram has buckets of its own (they are the same at every interval).
+    ``limit``: series before the rest is folded into one. Without ``keys`` the key of a keyed map is one attribute.
+
+    ``cleared``: the program empties the map after it has printed it, so what it prints is added up. ``snapshot``:
+    whether the map is printed every interval as well as when the program prints it; never done to a cleared one.
     """
 
     name: NonEmpty
@@ -155,22 +206,31 @@ class Metric(_Closed, frozen=True):
     scale: Number = "1"
     range: tuple[int, int] | None = None
     limit: Annotated[int, Meta(ge=1)] = 1000
+    cleared: bool = False
+    snapshot: bool = True
 
 
 class Manifest(_Closed, frozen=True):
     """A signal: ``NAME.yaml`` beside ``NAME.bt``.
 
-    ``metrics`` are keyed by map (without ``@``), ``events`` by tag, the first element of their tuple. ``emitted`` is
-    the map in which the program counts the events that it prints, so that their loss is known.
+    ``metrics``, ``texts`` and ``stacks`` are keyed by map (without ``@``), ``events`` by tag, the first element of
+    their tuple; ``prints`` are the lines of a program that prints for people. ``emitted`` is the map in which the
+    program counts the events that it prints, so that their loss is known.
+
+    ``process: own`` is for programs that were written without us: they are not joined with others.
     """
 
     summary: NonEmpty
-    traces: NonEmpty
-    cost: NonEmpty
-    kernel: Version
-    bpftrace: Version
+    traces: str = ""
+    cost: str = ""
+    kernel: Version | None = None
+    bpftrace: Version | None = None
+    process: Literal["shared", "own"] = "shared"
     parameters: dict[str, Parameter] = {}
     host: dict[str, HostFact] = {}
     emitted: str | None = None
     metrics: dict[str, Metric] = {}
     events: dict[str, Event] = {}
+    prints: list[Print] = []
+    texts: dict[str, TextMap] = {}
+    stacks: dict[str, StackMap] = {}

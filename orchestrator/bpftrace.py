@@ -87,8 +87,10 @@ def read_version(path: str, timeout: float = 10.0) -> Version | None:
     return parse_version(done.stdout.decode(errors="replace")) if done.returncode == 0 else None
 
 
-def environment(base: Mapping[str, str], strings: int, map_keys: int, pages: int) -> dict[str, str]:
+def environment(base: Mapping[str, str], strings: int | None, map_keys: int, pages: int) -> dict[str, str]:
     """``base`` with bpftrace's limits, under the names of all versions (new since 0.20, old ones ignored by 0.27).
+
+    ``strings`` None leaves the size of strings as it is.
 
     What the user set himself stands, and under whichever of two names he set it, it goes to both.
     """
@@ -99,9 +101,9 @@ def environment(base: Mapping[str, str], strings: int, map_keys: int, pages: int
     )
     result = dict(base)
     for names, limit in limits:
-        value = next((base[name] for name in names if name in base), str(limit))
-        for name in names:
-            result.setdefault(name, value)
+        given = next((base[name] for name in names if name in base), limit)
+        for name in names if given is not None else ():
+            result.setdefault(name, str(given))
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 from orchestrator.catalog import Signal
 from orchestrator.complaints import explain, worth_telling
@@ -19,12 +19,16 @@ from orchestrator.signals.model import LogRecord, Metric, Scope
 from parsers.records import Unparsed
 from parsers.stream import OutputStream
 
+if TYPE_CHECKING:
+    from orchestrator.recording import Recorder
+
 __all__ = ("Capture", "start_capture")
 
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 _GATE_SECONDS = 2.0
+_AGAIN_SECONDS = 1.0
 _QUIET_SECONDS = 0.05
 
 
@@ -32,13 +36,14 @@ class Capture:
     """A started bpftrace. ``pump`` it often: each call passes on what has come."""
 
     def __init__(
-        self, process: BpftraceProcess, signals: Sequence[Signal], sink: Sink, record: BinaryIO | None = None
+        self, process: BpftraceProcess, signals: Sequence[Signal], sink: Sink, recorder: Recorder | None = None
     ) -> None:
         self.process = process
         self.signals = signals
-        self.pipeline = Pipeline(signals, LIMITS, Clock(), sink)
+        self.pipeline = Pipeline(signals, LIMITS, sink)
+        self._clock = Clock()
         self._stream = OutputStream()
-        self._record = record
+        self._recorder = recorder
         self._plain: list[str] = []
         self.problems: list[str] = []
         self.at_end = False
@@ -53,27 +58,29 @@ class Capture:
             return False
         if chunk is GAP:
             self._stream.gap()
-            self.pipeline.stream.dropped_lines = self.process.output.dropped_lines
+            lines = self.pipeline.stream.dropped_lines = self.process.output.dropped_lines
+            self._keep(lambda recorder: recorder.gap(lines))
             return True
-        self._keep(chunk)
+        moment = self._clock.moment()
+        self._keep(lambda recorder: recorder.chunk(chunk, moment))
         records = self._stream.feed(chunk) if chunk else self._stream.close()
         if not self.pipeline.ready:
             # `No probes to attach` comes in plain text on standard output, and is all that some failures say.
             self._plain += [record.line.decode(errors="replace") for record in records if isinstance(record, Unparsed)]
-        self.pipeline.feed(records)
+        self.pipeline.feed(records, moment)
         if not chunk:
             self.at_end = True
             self.pipeline.close()
         return not self.at_end
 
-    def _keep(self, chunk: bytes) -> None:
-        if self._record is None:
+    def _keep(self, write: Callable[[Recorder], None]) -> None:
+        if self._recorder is None:
             return
         try:
-            self._record.write(chunk)
+            write(self._recorder)
         except OSError as error:
             self.problems.append(f"the recording ends early: {error.strerror}")
-            self._record = None
+            self._recorder = None
 
     def wait_ready(self, stopped: Callable[[], bool]) -> bool:
         """Pump until all probes are attached. False if bpftrace ended, or we were told to stop, before."""
@@ -82,7 +89,7 @@ class Capture:
             if time.monotonic() > deadline:
                 self.process.kill()
             self.pump(_POLL_SECONDS)
-        return self.pipeline.ready
+        return self.pipeline.ready or self.pipeline.ended
 
     def stop(self) -> bool:
         """Ask for the last maps and read to the end; False if they did not come and bpftrace had to be killed.
@@ -96,14 +103,20 @@ class Capture:
             return True
         self._close_gate()
         self.process.interrupt()
-        quiet_since = time.monotonic()
+        quiet_since = told = time.monotonic()
+        killed = False
         while not self.at_end:
             if self.pump(_POLL_SECONDS):
                 quiet_since = time.monotonic()
-            elif time.monotonic() - quiet_since > _GRACE_SECONDS:
+            if not self.pipeline.ended and time.monotonic() - told > _AGAIN_SECONDS:
+                # 0.17 sees the signal only while it waits for events: one that comes between two waits is lost.
+                self.process.interrupt()
+                told = time.monotonic()
+            if time.monotonic() - quiet_since > _GRACE_SECONDS:
                 self.process.kill()
+                killed = True
         self.process.wait(_GRACE_SECONDS)
-        return self.pipeline.ended
+        return not killed
 
     def _close_gate(self) -> None:
         """Let no more events be emitted, and read those that were."""
@@ -115,6 +128,16 @@ class Capture:
             self.pump(_POLL_SECONDS)
         while self.pump(_QUIET_SECONDS) and time.monotonic() < deadline:
             pass
+
+    @property
+    def names(self) -> str:
+        """The signals."""
+        return ", ".join(signal.name for signal in self.signals)
+
+    def ended_well(self) -> bool:
+        """Whether a program that has the process for itself has come to its own end, by exit()."""
+        code = self.process.wait(_GRACE_SECONDS)
+        return self.signals[0].manifest.process == "own" and (self.pipeline.ended or code == 0)
 
     def failure(self) -> str:
         """Why bpftrace ended by itself, in a sentence."""
@@ -150,6 +173,12 @@ def start_capture(
     capture = make_capture(process, signals)
     if capture.wait_ready(stopped) or stopped():
         return capture, {}
+    if signals[0].manifest.process == "own":
+        # Perhaps it is our part that does not fit; if not, its complaints now stand where its author looks.
+        capture = make_capture(launch.start(signals, as_written=True), signals)
+        capture.pipeline.as_written = True
+        if capture.wait_ready(stopped) or stopped() or capture.ended_well():
+            return capture, {}
     reason = capture.failure()
     if len(signals) == 1:
         raise HostError(f"{signals[0].name} cannot run: {reason}")

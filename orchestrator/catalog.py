@@ -8,13 +8,13 @@ from pathlib import Path
 
 from config.errors import ConfigError
 from config.loader import load, nearest
-from config.manifest import Manifest
+from config.manifest import BoolParameter, Manifest
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.host import Host
 from orchestrator.pairs import problems
 from parsers.source import map_names, render, without_dead_probes
 
-__all__ = ("Signal", "find_signals", "load_signal", "signal_names")
+__all__ = ("Signal", "find_signals", "inferred_signal", "load_signal", "signal_names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,25 @@ class Signal:
         }
 
     def render(self, values: dict[str, int | str], host: Host) -> str:
-        """The program for this host with these parameters, without the probes that could do nothing."""
+        """The program for this host with these parameters.
+
+        A built-in one is without the probes that could do nothing; a stranger's is as it was written.
+        """
+        if self.manifest.process == "own":
+            flags = [name for name, one in self.manifest.parameters.items() if isinstance(one, BoolParameter)]
+            given = {**values, **{name: bool(values[name]) for name in flags}}
+            return render(self.source, {**given, **self.facts(host)})
         return without_dead_probes(render(self.source, {**values, **self.facts(host)}))
+
+    def arguments(self, values: dict[str, int | str]) -> list[str]:
+        """The positional parameters ``$1``, ``$2``, ... up to the last one that has a value."""
+        given = {int(name): str(value) for name, value in values.items() if name.isdigit() and value != ""}
+        return [given.get(position, "") for position in range(1, max(given, default=0) + 1)]
+
+    @property
+    def snapshot_maps(self) -> list[str]:
+        """The maps of a program with a process of its own that are printed every interval."""
+        return [name for name, metric in self.manifest.metrics.items() if metric.snapshot and not metric.cleared]
 
     @property
     def needs_btf(self) -> bool:
@@ -103,7 +120,7 @@ def find_signals(targets: str) -> list[Signal]:
 def _check_names(signals: list[Signal]) -> None:
     """Signals share one bpftrace program: what has one name in two of them would be one thing."""
     owners: dict[str, str] = {}
-    for signal in signals:
+    for signal in [one for one in signals if one.manifest.process == "shared"]:
         parts = [tag for event in signal.manifest.events.values() for tag in event.parts]
         for name in [*(f"@{name}" for name in _own_maps(signal.source)), *signal.manifest.events, *parts]:
             if owners.setdefault(name, signal.name) != signal.name:
@@ -113,27 +130,45 @@ def _check_names(signals: list[Signal]) -> None:
 
 
 def load_signal(target: str) -> Signal:
-    """The signal of one target, checked."""
+    """The signal of one target, checked. A .bt file without a manifest beside it gets one from its source."""
     if "/" in target or target.endswith(".bt"):
         path = Path(target)
         if not path.is_file():
             raise UsageError(f"no such file: {target}")
-        if not path.with_suffix(".yaml").is_file():
-            raise UsageError(
-                f"{target} has no manifest: write {path.with_suffix('.yaml')} to say what its maps and events mean"
-            )
     else:
         path = _folder() / f"{target}.bt"
         if target not in signal_names():
             raise UsageError(
-                f"no signal {target!r}{nearest(target, signal_names())}; `orchestrate list` shows them all"
+                f"no signal {target!r}{nearest(target, signal_names())}; `orchestrate list` shows them all, and a path "
+                "that ends in .bt is a program of your own"
             )
-    try:
-        source = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
+    source = _read(path)
     manifest_path = path.with_suffix(".yaml")
-    signal = Signal(path.stem, path, source, load(manifest_path, Manifest))
+    if not manifest_path.is_file():
+        return inferred_signal(path, source)
+    signal = Signal(_name(path), path, source, load(manifest_path, Manifest))
     for problem in problems(signal.path.name, signal.source, signal.manifest):
         raise ConfigError(f"{manifest_path}: {problem}")
     return signal
+
+
+def inferred_signal(path: Path, source: str) -> Signal:
+    """The signal of a program without a manifest."""
+    from orchestrator.inference.infer import infer_manifest  # noqa: PLC0415 - a grammar, which built-in signals do without
+
+    try:
+        return Signal(_name(path), path, source, infer_manifest(path.stem, source))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _name(path: Path) -> str:
+    """The name of a program; bytes that are no UTF-8 could not be sent."""
+    return path.stem.encode("utf-8", "replace").decode()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None

@@ -107,6 +107,10 @@ _CAUSES: tuple[tuple[str, str], ...] = (
         r"((?:kfunc|fentry)/\w+|iter \w+) not available for your kernel",
         "this kernel has no {1} probes: use tracepoints or kprobes instead",
     ),
+    (
+        r"Can not access field '(\w+)' on type '\(ctx\)",
+        "the program writes args.{1}, which this bpftrace does not know: use a newer one, or write args->{1}",
+    ),
     (r"(target file '.+?' does not exist or is not executable)", "{1}: give the path of the program or library"),
     (
         r"Could not resolve symbol: (.+?),",
@@ -172,7 +176,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (r"unrecognized option '(.+?)'", "this bpftrace has no option {1}: leave it out, or use a newer one"),
     (r"exceeds the current limit of (\d+)", "the program has more than {1} probes: narrow its wildcards"),
-    (r"(\w+\(\)) is an unsafe function", "{1} changes the system, which bpftrace refuses: remove it"),
+    (r"(\w+\(\)) is an unsafe function", "{1} can change the system: run the program with --unsafe, or remove it"),
 )
 _SIGNALS = {
     "SIGKILL": "if nobody did that, memory ran out; `dmesg` tells",

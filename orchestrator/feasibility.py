@@ -18,7 +18,7 @@ def checks_of(signal: Signal, host: Host, values: Mapping[str, int | str] | None
     """One check for each thing that the signal, with these parameters (or the defaults), needs of the kernel."""
     if values is None:
         values = resolve_parameters({signal.name: signal.manifest}, [])[signal.name]
-    least = tuple(int(part) for part in signal.manifest.kernel.split("."))
+    least = tuple(int(part) for part in (signal.manifest.kernel or "0").split("."))
     kernel = []
     if host.kernel_version is not None and host.kernel_version < least:
         mend = f"install Linux {signal.manifest.kernel} or newer"
@@ -27,7 +27,12 @@ def checks_of(signal: Signal, host: Host, values: Mapping[str, int | str] | None
 
 
 def reasons_against(signal: Signal, host: Host, values: Mapping[str, int | str] | None = None) -> list[str]:
-    """Why the signal cannot run here, each with its mend; none if it can."""
+    """Why the signal cannot run here, each with its mend; none if it can.
+
+    What a program with a process of its own needs, bpftrace judges: some of its probes may be missing.
+    """
+    if signal.manifest.process == "own":
+        return []
     return [
         f"{check.subject}: {check.detail} ({check.mend})"
         for check in checks_of(signal, host, values)

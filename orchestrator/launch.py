@@ -9,25 +9,42 @@ from orchestrator.bpftrace import environment
 from orchestrator.catalog import Signal
 from orchestrator.limits import LIMITS
 from orchestrator.process import BpftraceProcess
-from orchestrator.program import join_programs
+from orchestrator.program import instrument, join_programs
 
 __all__ = ("Launch",)
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What every bpftrace of a run is started with; ``rendered`` holds the program of each signal by name."""
+    """What every bpftrace of a run is started with.
+
+    ``rendered`` holds the program of each signal by name, ``arguments`` the positional parameters of those that have
+    any. ``unsafe``: programs with a process of their own may change the system, by system() for one.
+    """
 
     path: str
     environment: Mapping[str, str]
     rendered: Mapping[str, str]
+    arguments: Mapping[str, Sequence[str]]
     interval: float
+    unsafe: bool = False
 
-    def start(self, signals: Sequence[Signal]) -> BpftraceProcess:
-        """Start the joined program of ``signals``, read from standard input: a wrapper may see other files than we."""
-        limits = environment(self.environment, *LIMITS)
-        return BpftraceProcess([self.path, "-f", "json", "-"], self.program(signals), limits)
+    def start(self, signals: Sequence[Signal], *, as_written: bool = False) -> BpftraceProcess:
+        """Start the program of ``signals``, read from standard input: a wrapper may see other files than we.
+
+        ``as_written``: without anything of ours in it; of one signal only.
+        """
+        own = signals[0] if signals[0].manifest.process == "own" else None
+        # The strings of a stranger's program share the stack with all else that it has there: their size is its own.
+        limits = environment(self.environment, None if own else LIMITS.string, LIMITS.map_keys, LIMITS.pages)
+        flags = ["--unsafe"] if own and self.unsafe else []
+        program = self.rendered[signals[0].name] if as_written else self.program(signals)
+        argv = [self.path, "-f", "json", *flags, "-", *(self.arguments.get(own.name, ()) if own else ())]
+        return BpftraceProcess(argv, program, limits)
 
     def program(self, signals: Sequence[Signal]) -> str:
-        """The joined program of ``signals``."""
+        """The program of ``signals``: joined, or the one that has a process for itself."""
+        first = signals[0]
+        if first.manifest.process == "own":
+            return instrument(self.rendered[first.name], first.snapshot_maps, self.interval)
         return join_programs(self.rendered, signals, self.interval)

@@ -3,27 +3,78 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.durations import parse_duration
 from config.loader import place
-from config.otlp import OtlpSettings, load_otlp_settings
+from config.otlp import load_otlp_settings
 from config.parameters import Assignment, resolve_parameters
 from config.resource import check_resource_variables
 from config.settings import RunSettings, assignments, load_run_settings
 from orchestrator.catalog import Signal, find_signals, signal_names
+from orchestrator.destinations import Wishes
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ("Options", "read_assignments")
+__all__ = ("Options", "ReplayOptions", "read_assignments", "replay_options")
 
 _INTERVAL = 10.0
 _LEAST_INTERVAL = 0.2  # below that a print can come late in 0.17
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What to replay: ``file`` (``-`` is standard input), and what it means where it does not say so itself.
+
+    ``start``: Unix nanoseconds.
+    """
+
+    file: str
+    signals: list[Signal]
+    start: int | None
+    wishes: Wishes
+
+
+def replay_options(arguments: argparse.Namespace) -> ReplayOptions:
+    """Read and check flags, file and environment. Raises ConfigError and UsageError."""
+    settings = load_run_settings(arguments.config)
+    target = arguments.signal or arguments.script
+    if arguments.script and not arguments.script.endswith(".bt"):
+        raise UsageError(f"--script {arguments.script}: the name of a program ends in .bt")
+    signals = find_signals(target) if target else []
+    if len(signals) > 1 and any(signal.manifest.process == "own" for signal in signals):
+        raise UsageError(f"{target}: a recording is of one bpftrace; name one program, or signals that share one")
+    check_resource_variables(os.environ)
+    output, endpoint, protocol = (
+        getattr(settings, name) if getattr(arguments, name) is None else getattr(arguments, name)
+        for name in ("output", "otlp_endpoint", "otlp_protocol")
+    )
+    if output and output != "-" and Path(output).resolve() == Path(arguments.file).resolve():
+        raise UsageError(f"--output {output} is the recording itself; give another file")
+    return ReplayOptions(
+        arguments.file,
+        signals,
+        None if arguments.start is None else _unix_nanoseconds(arguments.start),
+        Wishes(output, load_otlp_settings(os.environ, endpoint, protocol), arguments.summary),
+    )
+
+
+def _unix_nanoseconds(text: str) -> int:
+    try:
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            return int(Fraction(text) * 10**9)
+        # 3.10 does not know the Z of an ISO time.
+        return int(datetime.fromisoformat(re.sub(r"Z$", "+00:00", text)).timestamp() * 10**9)
+    except (ValueError, OverflowError):
+        raise UsageError(f"--start {text}: write it as 2026-11-23T05:41:00Z or in Unix seconds") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +85,10 @@ class Options:
     values: dict[str, dict[str, int | str]]
     duration: float | None
     interval: float
-    output: str | None
     record: str | None
     bpftrace: str | None
-    otlp: OtlpSettings | None
-    summary: bool
+    unsafe: bool
+    wishes: Wishes
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Options:
@@ -57,23 +107,33 @@ class Options:
 
         signals = find_signals(arguments.targets)
         _check_files(given("output"), given("record"))
+        _check_record(signals, given("record"))
         check_resource_variables(os.environ)
         return cls(
             signals=signals,
             values=_parameters(signals, settings, arguments),
             duration=seconds("duration", 0.1),
             interval=seconds("interval", _LEAST_INTERVAL) or _INTERVAL,
-            output=given("output"),
             record=given("record"),
             bpftrace=given("bpftrace"),
-            otlp=load_otlp_settings(os.environ, given("otlp_endpoint"), given("otlp_protocol")),
-            summary=arguments.summary,
+            unsafe=arguments.unsafe,
+            wishes=Wishes(
+                given("output"),
+                load_otlp_settings(os.environ, given("otlp_endpoint"), given("otlp_protocol")),
+                arguments.summary,
+            ),
         )
 
 
 def _check_files(output: str | None, record: str | None) -> None:
     if output and record and Path(output).resolve() == Path(record).resolve():
         raise UsageError(f"--output and --record are both {output}; give each a file of its own")
+
+
+def _check_record(signals: Sequence[Signal], record: str | None) -> None:
+    own = [signal.name for signal in signals if signal.manifest.process == "own"]
+    if record and own and len(signals) > 1:
+        raise UsageError(f"--record holds the output of one bpftrace, and {own[0]} has one of its own: run it alone")
 
 
 def read_assignments(texts: Sequence[str]) -> list[Assignment]:

@@ -21,23 +21,37 @@ from config.manifest import (
 )
 from config.parameters import default_of, value_of
 from orchestrator.signals.decoders import DECODERS, INPUTS
-from parsers.source import getopt_defaults, map_names, string_literal
+from parsers.source import getopt_defaults, map_names, positional_parameters, string_literal
 
 __all__ = ("problems",)
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_HISTOGRAMS = ("hist", "lhist")
-_NO_METRIC = ("avg", "stats", "tseries")
+_SAID_OF_EVERY_SIGNAL = ("traces", "cost", "kernel", "bpftrace")
+_NUMBERS = ("counter", "updowncounter", "gauge")
+# What can be made of a map, by the function that fills it.
+_INSTRUMENTS: dict[str, tuple[str, ...]] = {
+    "avg": ("gauge",),
+    "count": _NUMBERS,
+    "hist": ("histogram",),
+    "lhist": ("histogram",),
+    "max": ("gauge",),
+    "min": ("gauge",),
+    "stats": ("histogram", "gauge"),
+    "sum": _NUMBERS,
+    "tseries": ("gauge",),
+}
 
 
 def problems(program: str, source: str, manifest: Manifest) -> Iterator[str]:
     """One sentence for each problem; ``program`` is the name of the .bt file, ``source`` its text."""
     yield from _parameter_problems(program, source, manifest)
+    if manifest.process == "shared":
+        yield from (f"{word} is missing" for word in _SAID_OF_EVERY_SIGNAL if not getattr(manifest, word))
     maps = list(map_names(source))
-    for name in [*manifest.metrics, *filter(None, [manifest.emitted])]:
-        if name not in maps:
+    for name in [*manifest.metrics, *manifest.texts, *manifest.stacks, *filter(None, [manifest.emitted])]:
+        if name not in maps and not (name == "" and re.search(r"@(?!\w)", source)):
             yield f"{program} has no map @{name}{nearest(name, maps)}"
-    if manifest.events and not manifest.emitted:
+    if manifest.events and not manifest.emitted and manifest.process == "shared":
         yield "events without `emitted`, the map in which the program counts them: their loss would not be known"
     for tag, event in manifest.events.items():
         yield from _event_problems(program, source, tag, event)
@@ -50,14 +64,14 @@ def _parameter_problems(program: str, source: str, manifest: Manifest) -> Iterat
     if bad:
         yield from bad
         return
-    asked = getopt_defaults(source)
+    asked = {**getopt_defaults(source), **dict.fromkeys(positional_parameters(source))}
     for name in asked:
         if name not in {*manifest.parameters, *manifest.host}:
             yield f"{program} asks for {name!r}, which is neither a parameter nor a host fact"
     for name, parameter in manifest.parameters.items():
         if name not in asked:
             yield f"parameter {name!r} is not used by {program}"
-        elif asked[name] != _literal(parameter):
+        elif asked[name] not in {None, _literal(parameter)}:
             yield f"parameter {name!r} has default {_literal(parameter)}, but {program} has {asked[name]}"
 
 
@@ -83,11 +97,9 @@ def _literal(parameter: Parameter) -> str:
 
 def _metric_problems(source: str, name: str, metric: Metric) -> Iterator[str]:
     where = f"metrics.{name}"
-    for function in re.findall(rf"@{name}\b(?:\s*\[[^\]=]*\])?\s*=\s*(\w+)\(", source):
-        if function in _NO_METRIC:
-            yield f"{where}: @{name} is {function}(), of which no metric can be made"
-        elif (function in _HISTOGRAMS) != (metric.instrument == "histogram") and function in (*_HISTOGRAMS, "count"):
-            yield f"{where}: @{name} is {function}(), which is no {metric.instrument}"
+    for function in re.findall(rf"@{name}(?!\w)(?:\s*\[[^\]=]*\])?\s*=\s*(\w+)\(", source):
+        if metric.instrument not in _INSTRUMENTS.get(function, (metric.instrument,)):
+            yield f"{where}: @{name} is {function}(), which can be a {' or '.join(_INSTRUMENTS[function])}"
     if metric.range and metric.range[0] > metric.range[1]:
         yield f"{where}: range {list(metric.range)} ends before it begins"
     for key in metric.keys:

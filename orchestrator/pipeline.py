@@ -1,18 +1,22 @@
-"""Records of one bpftrace -> log records and metrics of its signals."""
+"""Records of one bpftrace -> log records and metrics of its signals.
+
+Either of the signals of a joined program, or of one program that has the process for itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from orchestrator import __version__, program
 from orchestrator.catalog import Signal
 from orchestrator.limits import Limits
 from orchestrator.signals.attributes import number
-from orchestrator.signals.clock import Clock
+from orchestrator.signals.clock import Moment
 from orchestrator.signals.logs import EventReader
 from orchestrator.signals.metrics import MetricReader
 from orchestrator.signals.model import LogRecord, Metric, Scope
+from orchestrator.signals.series import MapRecord, is_number, pairs
 from orchestrator.telemetry import SignalCounts, StreamCounts, own_metrics
 from parsers.records import (
     AttachedProbes,
@@ -23,10 +27,14 @@ from parsers.records import (
     Record,
     Stats,
     Text,
+    TimeSeries,
     Unknown,
     Unparsed,
     Value,
 )
+
+if TYPE_CHECKING:
+    from orchestrator.signals.programs import ProgramReader
 
 __all__ = ("OWN_SCOPE", "Pipeline", "Sink")
 
@@ -55,21 +63,29 @@ class _SignalState:
 
 
 class Pipeline:
-    """Feed it the records of a joined program in order; it gives the sink what they mean."""
+    """Feed it the records of one process in order; it gives the sink what they mean.
 
-    def __init__(self, signals: Sequence[Signal], limits: Limits, clock: Clock, sink: Sink) -> None:
+    ``whole_lines``: the records come from text output. ``as_written`` is to be set where no marks will come.
+    """
+
+    def __init__(self, signals: Sequence[Signal], limits: Limits, sink: Sink, *, whole_lines: bool = False) -> None:
         self._states = [_SignalState(signal, limits.string) for signal in signals]
         self._by_tag = {tag: state for state in self._states for tag in state.events.tags}
         self._by_map = {name: state for state in self._states for name in state.metrics.maps}
         self._by_emitted = {state.emitted_map: state for state in self._states if state.emitted_map}
-        self._clock = clock
+        self._own = _own_reader(signals, whole_lines=whole_lines)
         self._map_keys = limits.map_keys
         self._sink = sink
-        self._snapshot: dict[str, Map | Hist] | None = None
-        self._snapshot_nsecs = 0
-        self._start_nsecs = 0
-        self._ready_nsecs = 0
-        self._stop_nsecs = 0
+        self._moment = Moment(0, 0)
+        self._snapshot: dict[str, MapRecord] | None = None
+        self._last: dict[str, MapRecord] = {}
+        self._loose: dict[str, MapRecord] = {}
+        self._final: set[str] = set()
+        self._start: int | None = None
+        self._ready_time: int | None = None
+        self._snapshot_time = 0
+        self._stop_time = 0
+        self.as_written = False
         self.ended = False
         self.stream = StreamCounts()
         self.probes: int | None = None
@@ -85,41 +101,56 @@ class Pipeline:
     @property
     def seconds(self) -> float:
         """How long all probes were attached, by the kernel's clock, as far as is known."""
-        until = self._stop_nsecs or self._snapshot_nsecs
-        return max(0, until - self._ready_nsecs) / 1e9 if self.ready else 0.0
+        until = self._stop_time or self._snapshot_time
+        return max(0, until - self._ready_time) / 1e9 if self._ready_time is not None else 0.0
 
-    def feed(self, records: Sequence[Record]) -> None:
-        """Take records as they come."""
+    def feed(self, records: Sequence[Record], moment: Moment) -> None:
+        """Take records that were read at one moment."""
+        self._moment = moment
+        if self._start is None and records:
+            self._start = moment.unix
         for record in records:
             _HANDLERS[type(record)](self, record)
+        self._flush_loose()
 
     def close(self) -> None:
         """Take the maps that bpftrace printed when it ended as the last snapshot."""
-        if self.ended and self._snapshot is not None:
+        if self._own is not None:
+            self._logs(self._own.flush())
+            self._snapshot_time = max(self._snapshot_time, self._moment.unix)
+            self._snapshot = None
+            self._finish_snapshot(final=True)
+        elif self.ended and self._snapshot is not None:
             self._finish_snapshot(final=True)
 
     def _value(self, record: Value) -> None:
         data = record.data
-        if not isinstance(data, list) or not data or not isinstance(data[0], str):
-            self._unparsed(record)
-            return
-        state = self._by_tag.get(data[0])
+        tag = data[0] if isinstance(data, list) and data and isinstance(data[0], str) else None
+        state = self._by_tag.get(tag) if tag is not None else None
         if state is not None:
-            try:
-                event = state.events.read_value(data, self._clock.to_unix, self._clock.now())
-            except (ValueError, TypeError, IndexError):
-                self._unparsed(record)
-                return
-            if event is not None:
-                state.counts.received += 1
-                self._sink.log(state.scope, event)
-        elif data[0] == program.MARK:
-            self._mark(record, data)
+            self._event(state, record)
+        elif tag == program.MARK:
+            self._mark(record)
+        elif self._own is not None:
+            self._logs(self._own.value(data, self._moment))
         else:
             self._unparsed(record)
 
+    def _event(self, state: _SignalState, record: Value) -> None:
+        try:
+            event = state.events.read_value(cast("list[Any]", record.data), self._moment)
+        except (ValueError, TypeError, IndexError):
+            self._unparsed(record)
+            return
+        if event is not None:
+            state.counts.received += 1
+            self._sink.log(state.scope, event)
+
     def _text(self, record: Text) -> None:
         state = self._by_tag.get(record.text.partition(" ")[0])
+        if state is None and self._own is not None:
+            self._logs(self._own.text(record.kind, record.text, self._moment))
+            return
         try:
             if record.kind != "printf" or state is None:
                 raise ValueError
@@ -127,67 +158,128 @@ class Pipeline:
         except ValueError:
             self._unparsed(record)
 
-    def _mark(self, record: Value, data: Sequence[Any]) -> None:
+    def _logs(self, records: Iterable[LogRecord]) -> None:
+        """Log records of the program that has the process for itself."""
+        (state,) = self._states
+        for record in records:
+            state.counts.received += state.counts.emitted is None  # else it counts the events that it emits
+            self._sink.log(state.scope, record)
+
+    def _mark(self, record: Value) -> None:
         try:
-            what, nsecs = data[1], number(data[2])
-        except (ValueError, TypeError, IndexError):
+            _, what, nsecs = cast("list[Any]", record.data)
+            time = self._moment.to_unix(number(nsecs))
+        except (ValueError, TypeError):
             self._unparsed(record)
             return
         if what == program.BEGIN:
-            self._start_nsecs = nsecs
+            self._start = time
         elif what == program.READY:
-            self.ready = True
-            self._ready_nsecs = nsecs
-            # Zeros, so that a destination that takes nothing is known from the beginning.
-            self._sink.metrics({OWN_SCOPE: self._own_metrics(nsecs)})
+            self._ready(time)
         elif what == program.GATE:
             self.gated = True
         elif what == program.STOP:
-            self.stopped, self._stop_nsecs = True, nsecs
+            self.stopped, self._stop_time = True, time
         elif what in (program.SNAPSHOT, program.END):
-            self._snapshot, self._snapshot_nsecs = {}, nsecs
+            self._snapshot, self._snapshot_time = {}, time
             self.ended = what == program.END
         elif what == program.SNAPSHOT_END and self._snapshot is not None:
             self._finish_snapshot(final=False)
 
-    def _own_metrics(self, nsecs: int) -> list[Metric]:
-        start, time = self._clock.to_unix(self._start_nsecs), self._clock.to_unix(nsecs)
-        return own_metrics(self.counts, self.stream, start, time)
+    def _ready(self, time: int) -> None:
+        self.ready, self._ready_time = True, time
+        # Zeros, so that a destination that takes nothing is known from the beginning.
+        self._sink.metrics({OWN_SCOPE: self._own_metrics(time)})
 
-    def _map(self, record: Map | Hist) -> None:
-        if self._snapshot is None:
-            return
-        self._snapshot[record.name] = record
-        if _entries(record) >= self._map_keys:
+    def _own_metrics(self, time: int) -> list[Metric]:
+        return own_metrics(self.counts, self.stream, self._start or 0, time)
+
+    def _map(self, record: MapRecord) -> None:
+        if self._snapshot is not None:
+            self._snapshot[record.name] = record
+        elif self._own is not None and not self._is_repeated(self._own, record):
+            if self.ended:
+                self._final.add(record.name)
+            if record.name in self._loose:
+                self._flush_loose()
+            self._loose[record.name] = record
+        if _entries(record) >= self._map_keys and self._own is None:
             message = f"@{record.name} is full ({self._map_keys:,} entries): what came after that is not counted"
             self.stream.problems[message] = 1
 
+    def _is_repeated(self, own: ProgramReader, record: MapRecord) -> bool:
+        """Whether a map that we print in snapshots was printed by the program too, perhaps in part or divided.
+
+        What comes after the last snapshot is the program's END, print(@m, 10) for one, and bpftrace's own print of all
+        maps. It counts where it holds more than the snapshot did. Of a map that the program clears, what END prints
+        is printed again by bpftrace if END did not clear it.
+        """
+        if own.is_cleared(record.name) and record.name in self._final:
+            return True
+        if not own.is_snapshot(record.name) or not self.ready or self.as_written:
+            return False
+        return not self.ended or _size(record) <= _size(self._last.get(record.name))
+
+    def _flush_loose(self) -> None:
+        """Give on the maps that came outside of snapshots."""
+        if self._loose:
+            metrics = self._read_maps(self._loose, self._moment.unix)
+            self._loose = {}
+            if metrics:
+                self._sink.metrics(metrics)
+
     def _finish_snapshot(self, *, final: bool) -> None:
-        self._clock.sync()
-        start, time = self._clock.to_unix(self._start_nsecs), self._clock.to_unix(self._snapshot_nsecs)
+        metrics = self._read_maps(self._snapshot or {}, self._snapshot_time)
+        if self._snapshot is not None:
+            self._last, self._snapshot = self._snapshot, None
+        for state in self._states:
+            state.counts.compare(self._snapshot_time, final=final)
+        metrics[OWN_SCOPE] = self._own_metrics(self._snapshot_time)
+        self._sink.metrics(metrics)
+
+    def _read_maps(self, records: Mapping[str, MapRecord], time: int) -> dict[Scope, list[Metric]]:
+        start = self._start or 0
         metrics: dict[Scope, list[Metric]] = {}
-        for name, record in (self._snapshot or {}).items():
+        for name, record in records.items():
             if name in self._by_emitted and isinstance(record, Map):
                 self._by_emitted[name].counts.emitted = _total(record)
+            elif self._own is not None:
+                self._read_own(self._own, record, start, time, metrics)
             elif name in self._by_map:
                 state = self._by_map[name]
                 metric, unread = state.metrics.read(record, start, time)
                 self.stream.unread_entries += unread
                 if metric is not None:
                     metrics.setdefault(state.scope, []).append(metric)
-        self._snapshot = None
-        for state in self._states:
-            state.counts.compare(self._snapshot_nsecs, final=final)
-        metrics[OWN_SCOPE] = self._own_metrics(self._snapshot_nsecs)
-        self._sink.metrics(metrics)
+        return metrics
+
+    def _read_own(
+        self, own: ProgramReader, record: MapRecord, start: int, time: int, metrics: dict[Scope, list[Metric]]
+    ) -> None:
+        if record.name.startswith(program.OWN):
+            return
+        (state,) = self._states
+        reading = own.map(record, start, time)
+        self.stream.unread_entries += reading.unread
+        if reading.stacks:
+            self.stream.stacks[record.name] = reading.stacks
+        self._logs(reading.logs)
+        if reading.metric is not None:
+            metrics.setdefault(state.scope, []).append(reading.metric)
 
     def _problem(self, record: Problem) -> None:
+        report = self._own.problem(record.kind, record.message, self._moment) if self._own is not None else None
+        if report is not None:
+            self._logs([report])
+            return
         problems = self.stream.problems
         if record.message in problems or len(problems) < _KEPT_PROBLEMS:
             problems[record.message] = problems.get(record.message, 0) + 1
 
     def _attached(self, record: AttachedProbes) -> None:
         self.probes = record.count
+        if self.as_written:  # no mark of ours will come
+            self._ready(self._moment.unix)
 
     def _lost(self, record: LostEvents) -> None:
         self.stream.reported_lost += record.count
@@ -196,19 +288,47 @@ class Pipeline:
         self.stream.unparsed += 1
         self.stream.first_unparsed = self.stream.first_unparsed or str(record)[:200]
 
-    def _stats(self, record: Stats) -> None:
-        if record.name in self._by_map:
-            self.stream.problems[f"@{record.name} comes from avg() or stats(), which no metric can be made of"] = 1
+    def _not_read(self, record: Unparsed) -> None:
+        if self._own is not None and record.line and not record.line.startswith(b"{"):
+            # What a child of system() says goes straight to standard output.
+            text = record.line.decode("utf-8", "surrogateescape")
+            self._logs(self._own.text("output", text + "\n", self._moment))
+        else:
+            self._unparsed(record)
 
     def _unknown(self, _record: Record) -> None:
         self.stream.unknown += 1
 
 
-def _entries(record: Map | Hist) -> int:
+def _own_reader(signals: Sequence[Signal], *, whole_lines: bool) -> ProgramReader | None:
+    own = next((signal for signal in signals if signal.manifest.process == "own"), None)
+    if own is None:
+        return None
+    from orchestrator.signals.programs import ProgramReader  # noqa: PLC0415 - built-in signals do without
+
+    return ProgramReader(own.name, own.manifest, whole_lines=whole_lines)
+
+
+def _entries(record: MapRecord) -> int:
     """How many entries of the kernel's map were printed: every non-empty bucket of a keyed histogram is one."""
-    if isinstance(record, Map):
-        return len(record.entries)
-    return sum(bool(bucket.count) for _, buckets in record.series for bucket in buckets)
+    if isinstance(record, Hist):
+        return sum(bool(bucket.count) for _, buckets in record.series for bucket in buckets)
+    return len(pairs(record))
+
+
+def _size(record: MapRecord | None) -> tuple[int, int]:
+    """How much a map holds: keys, and the sum of their counts."""
+    if record is None:
+        return (-1, 0)
+    if isinstance(record, Hist):
+        return len(record.series), sum(bucket.count for _, buckets in record.series for bucket in buckets)
+    return len(pairs(record)), sum(_amount(value) for _, value in pairs(record))
+
+
+def _amount(value: Any) -> int:
+    """A count, a number that came as a string, or how many values stats() has seen."""
+    value = value.get("count", 0) if isinstance(value, dict) else value
+    return int(value) if is_number(value) else 0
 
 
 def _total(record: Map) -> int:
@@ -221,10 +341,11 @@ _HANDLERS: dict[type, Callable[[Pipeline, Any], None]] = {
     Text: Pipeline._text,
     Map: Pipeline._map,
     Hist: Pipeline._map,
+    Stats: Pipeline._map,
+    TimeSeries: Pipeline._map,
     Problem: Pipeline._problem,
     AttachedProbes: Pipeline._attached,
     LostEvents: Pipeline._lost,
-    Unparsed: Pipeline._unparsed,
+    Unparsed: Pipeline._not_read,
     Unknown: Pipeline._unknown,
-    Stats: Pipeline._stats,
 }

@@ -1,4 +1,4 @@
-"""Rendered signals -> one bpftrace program that tells when it is ready, and prints its maps between two marks.
+"""Rendered signals -> a bpftrace program that tells when it is ready, and prints its maps between two marks.
 
 A mark is ``print(("orchestrator", WHAT, nsecs))``. bpftrace escapes strings, so no process can forge one.
 """
@@ -9,7 +9,7 @@ import signal
 from collections.abc import Mapping, Sequence
 
 from orchestrator.catalog import Signal
-from parsers.source import map_names
+from parsers.source import insert_into, map_names, probes_used
 
 __all__ = (
     "BEGIN",
@@ -22,6 +22,7 @@ __all__ = (
     "SNAPSHOT_END",
     "STOP",
     "STOP_SIGNAL",
+    "instrument",
     "join_programs",
 )
 
@@ -70,9 +71,30 @@ def join_programs(rendered: Mapping[str, str], signals: Sequence[Signal], interv
         f"{programs}\n"
         f"{gate}"
         f"END {{ {_mark(END)} {clears} }}\n"
+        f"{_intervals(prints, interval)}"
+    )
+
+
+def _intervals(prints: str, interval: float) -> str:
+    """The probes that print all maps, and say that all probes are attached."""
+    return (
         f"interval:ms:{round(interval * 1000)} {{ {_mark(SNAPSHOT)} {prints} {_mark(SNAPSHOT_END)} }}\n"
         f"interval:ms:{_READY_MS} {{ if (@{OWN}ready == 0) {{ @{OWN}ready = 1; {_mark(READY)} }} }}\n"
     )
+
+
+def instrument(rendered: str, snapshots: Sequence[str], interval: float) -> str:
+    """A program that has a process for itself, with marks, and with a print of the maps ``snapshots`` every interval.
+
+    They are printed once more before the program's own END, which may clear them. Nothing else of it is changed, and
+    its lines keep their numbers. A program that has nothing but BEGIN and END stays so: new versions end it by
+    themselves.
+    """
+    prints = " ".join(f"print(@{name});" for name in snapshots)
+    only_begins = {probe.upper() for probe in probes_used(rendered)} <= {"BEGIN", "END"}
+    program = insert_into(rendered, "BEGIN", _mark(BEGIN) + (f" {_mark(READY)}" if only_begins else ""))
+    program = insert_into(program, "END", f"{_mark(END)} {prints} {_mark(SNAPSHOT_END)}")
+    return program if only_begins else f"{program}\n{_intervals(prints, interval)}"
 
 
 def _used(names: Sequence[str], program: str) -> list[str]:

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.capture import Capture
     from orchestrator.delivery.sender import Sender
-    from orchestrator.output import Output
+    from orchestrator.outlet import Outlet
     from orchestrator.pipeline import Pipeline
 
-__all__ = ("closing_line", "losses")
+__all__ = ("closing_line", "losses", "undelivered")
 
 _SHOWN_PROBLEMS = 5
 
 
-def losses(pipeline: Pipeline, sender: Sender | None) -> list[str]:
-    """One line for each kind of loss; none if all that happened was delivered."""
+def losses(pipeline: Pipeline) -> list[str]:
+    """One line for each kind of loss; none if all that happened was read."""
     stream = pipeline.stream
     lines = [
         f"{name}: {counts.lost:,} of {counts.emitted or 0:,} events were lost between kernel and bpftrace; "
@@ -28,19 +27,23 @@ def losses(pipeline: Pipeline, sender: Sender | None) -> list[str]:
     counted = (
         (stream.unparsed, f"lines of bpftrace's output could not be read; the first: {stream.first_unparsed}"),
         (stream.unknown, "records of bpftrace are of a type that is not known here"),
+        (
+            0 if any(counts.emitted is not None for counts in pipeline.counts.values()) else stream.reported_lost,
+            "events were lost, says bpftrace (from 0.24 on it does not count all of them)",
+        ),
         (stream.unread_entries, "entries of maps could not be read"),
         (stream.dropped_lines, "lines of bpftrace's output came faster than they could be read"),
     )
     lines += [f"{count:,} {what}" for count, what in counted if count]
     problems = sorted(stream.problems.items(), key=lambda item: -item[1])
-    lines += [f"bpftrace: {message} ({count:,} times)" for message, count in problems[:_SHOWN_PROBLEMS]]
-    if sender is not None:
-        lines += _undelivered(sender)
-    return lines
+    return lines + [f"bpftrace: {message} ({count:,} times)" for message, count in problems[:_SHOWN_PROBLEMS]]
 
 
-def _undelivered(sender: Sender) -> list[str]:
-    lines = []
+def undelivered(sender: Sender | None) -> list[str]:
+    """One line for each kind of loss behind us; none if all that was read was delivered."""
+    lines: list[str] = []
+    if sender is None:
+        return lines
     if sender.kept_items and sender.kept is not None:
         lines.append(
             f"{sender.kept_items:,} records and points were not delivered; they are kept in {sender.kept.path}"
@@ -52,12 +55,16 @@ def _undelivered(sender: Sender) -> list[str]:
     return lines
 
 
-def closing_line(capture: Capture, output: Output, where: Sequence[str]) -> str:
+def closing_line(pipelines: Sequence[Pipeline], outlet: Outlet) -> str:
     """``tcp, exec: 5.0 s, 30 probes, 123 log records, 456 data points -> capture.jsonl``."""
-    names, pipeline = ", ".join(signal.name for signal in capture.signals), capture.pipeline
-    if not pipeline.ready:
+    names = ", ".join(name for pipeline in pipelines for name in pipeline.counts)
+    if not any(pipeline.ready or pipeline.ended for pipeline in pipelines):
         return f"{names}: stopped before all probes were attached"
+    seconds = max(pipeline.seconds for pipeline in pipelines)
+    probes = sum(pipeline.probes or 0 for pipeline in pipelines)
+    stacks = sum(count for pipeline in pipelines for count in pipeline.stream.stacks.values())
+    kept = f", {stacks:,} stacks (of which nothing is made yet)" if stacks else ""
     return (
-        f"{names}: {pipeline.seconds:.1f} s, {pipeline.probes or 0} probes, {output.log_records:,} log records, "
-        f"{output.data_points:,} data points -> {', '.join(where)}"
+        f"{names}: {seconds:.1f} s, {probes} probes, {outlet.output.log_records:,} log records, "
+        f"{outlet.output.data_points:,} data points{kept} -> {', '.join(outlet.destinations.described)}"
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import signal as signal_module
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 from orchestrator import bpftrace
 from orchestrator.catalog import Signal
@@ -17,71 +17,32 @@ from orchestrator.errors import HostError, UsageError
 from orchestrator.feasibility import reasons_against
 from orchestrator.host import Host
 from orchestrator.launch import Launch
+from orchestrator.limits import LIMITS
 from orchestrator.notify import notify
 from orchestrator.options import Options
 from orchestrator.process import BpftraceProcess
+from orchestrator.stop import Stop
 from orchestrator.terminal import Terminal
 
 if TYPE_CHECKING:
     from orchestrator.capture import Capture
-    from orchestrator.destinations import Destinations
+    from orchestrator.outlet import Outlet
     from orchestrator.output import Output
-    from orchestrator.signals.model import LogRecord, Metric, Scope
+    from orchestrator.pipeline import Sink
+    from orchestrator.recording import Recorder
+    from orchestrator.signals.model import AttributeValue
 
 __all__ = ("run_capture",)
 
+_Started = tuple[BpftraceProcess, list[Signal]]
 _PUMP_SECONDS = 0.1
+_TURN_SECONDS = 0.02
 _PROGRESS_SECONDS = 0.5
-
-
-class _Stop:
-    """Set by SIGINT, SIGTERM and SIGHUP, or by ourselves when going on makes no sense."""
-
-    def __init__(self) -> None:
-        self._requests = 0
-
-    def request(self, *_: object) -> None:
-        """A signal handler: nothing in it may wait."""
-        self._requests += 1
-
-    def insisted(self) -> bool:
-        """Whether it was asked for more than once: then nothing is waited for any more."""
-        return self._requests > 1
-
-    @contextlib.contextmanager
-    def on_signals(self) -> Iterator[None]:
-        numbers = [signal_module.SIGINT, signal_module.SIGTERM]
-        if signal_module.getsignal(signal_module.SIGHUP) is not signal_module.SIG_IGN:  # not under nohup
-            numbers.append(signal_module.SIGHUP)
-        before = {number: signal_module.signal(number, self.request) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal_module.signal(number, handler)
-
-    def __call__(self) -> bool:
-        return self._requests > 0
-
-
-class _Fan:
-    """A sink that passes on to several."""
-
-    def __init__(self, sinks: Sequence[Any]) -> None:
-        self._sinks = sinks
-
-    def log(self, scope: Scope, record: LogRecord) -> None:
-        for sink in self._sinks:
-            sink.log(scope, record)
-
-    def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
-        for sink in self._sinks:
-            sink.metrics(metrics)
 
 
 def run_capture(options: Options) -> int:
     """Do the run. Raises HostError and OrchestratorError before it has begun; after that all ends in the exit code."""
-    terminal, stop = Terminal(), _Stop()
+    terminal, stop = Terminal(), Stop()
     path = bpftrace.find_bpftrace(options.bpftrace)
     host = Host()
     problem = preflight(host, path, None if host.uid == 0 else bpftrace.read_version(path))
@@ -95,19 +56,28 @@ def run_capture(options: Options) -> int:
         path,
         _environment(host),
         {signal.name: signal.render(options.values[signal.name], host) for signal in signals},
+        {signal.name: signal.arguments(options.values[signal.name]) for signal in signals},
         options.interval,
+        options.unsafe,
     )
     with stop.on_signals(), _recording(options.record) as record:
-        process = launch.start(signals)
+        processes = [(launch.start(group), group) for group in _groups(signals)]
         try:
-            return _Run(options, terminal, stop, failed).execute(launch, process, signals, record)
+            return _Run(options, terminal, stop, failed).execute(launch, processes, record)
         except HostError:
             version = bpftrace.read_version(path)
             if version is not None and version < bpftrace.MINIMUM:
                 raise HostError(f"bpftrace {version} is too old: install {bpftrace.MINIMUM} or newer") from None
             raise
         finally:
-            process.kill()
+            for process, _ in processes:
+                process.kill()
+
+
+def _groups(signals: Sequence[Signal]) -> list[list[Signal]]:
+    """The signals that share a bpftrace, then each one that has its own."""
+    shared = [signal for signal in signals if signal.manifest.process == "shared"]
+    return [*filter(None, [shared]), *([signal] for signal in signals if signal.manifest.process == "own")]
 
 
 def _cannot_run(signals: Sequence[Signal], options: Options, host: Host) -> dict[str, str]:
@@ -139,93 +109,142 @@ def _recording(path: str | None) -> Iterator[BinaryIO | None]:
 class _Run:
     """The part of a run in which bpftrace is there."""
 
-    def __init__(self, options: Options, terminal: Terminal, stop: _Stop, failed: Mapping[str, str]) -> None:
+    def __init__(self, options: Options, terminal: Terminal, stop: Stop, failed: Mapping[str, str]) -> None:
         self._options = options
         self._terminal = terminal
         self._stop = stop
         self._failed = dict(failed)
         self._problems: list[str] = []
 
-    def execute(
-        self, launch: Launch, process: BpftraceProcess, signals: Sequence[Signal], record: BinaryIO | None
-    ) -> int:
+    def execute(self, launch: Launch, processes: Sequence[_Started], record: BinaryIO | None) -> int:
         # bpftrace compiles meanwhile: these imports cost as much as it needs.
-        from orchestrator.capture import Capture, start_capture  # noqa: PLC0415
-        from orchestrator.destinations import Destinations  # noqa: PLC0415
-        from orchestrator.output import Output  # noqa: PLC0415
+        from orchestrator.outlet import Outlet  # noqa: PLC0415
         from orchestrator.resource import resource_attributes  # noqa: PLC0415
-        from orchestrator.summary import Summary  # noqa: PLC0415
 
-        options, terminal = self._options, self._terminal
-        destinations = Destinations(options.otlp, options.output, self._say, self._stop.request)
+        resource = resource_attributes(uuid.uuid4().hex)
+        outlet = Outlet(self._options.wishes, resource, self._terminal, self._stop.request)
+        captures: list[Capture] = []
         try:
-            output = Output(resource_attributes(uuid.uuid4().hex), [destinations])
-            is_embedded = options.otlp is None and options.output is None
-            summary = Summary() if options.summary or (is_embedded and terminal.interactive) else None
-            sink = _Fan([output, *filter(None, [summary])])
-            terminal.progress("starting bpftrace ...")
-            capture, more = start_capture(
-                launch, process, signals, lambda started, chosen: Capture(started, chosen, sink, record), self._stop
-            )
-            self._failed.update(more)
+            self._terminal.progress("starting bpftrace ...")
+            captures = self._start(launch, processes, outlet, _make_recorder(record, resource))
             for name, why in self._failed.items():
-                self._say(f"{name} cannot run: {why}")
-            try:
-                self._trace(capture, output)
-            finally:
-                capture.process.kill()
+                outlet.say(f"{name} cannot run: {why}")
+            self._trace(captures, outlet.output)
         finally:
-            terminal.progress("sending what is left ...")
-            destinations.close(self._stop.insisted)
-            terminal.progress("")
-        if summary is not None:
-            terminal.block(summary.lines([f"bpftrace-orchestrator/{signal.name}" for signal in capture.signals]))
-        return self._conclude(capture, output, destinations)
+            for capture in captures:
+                capture.process.kill()
+            outlet.close(self._stop.insisted)
+        outlet.summarize([signal.name for capture in captures for signal in capture.signals])
+        return self._conclude(captures, outlet)
 
-    def _say(self, message: str) -> None:
-        self._terminal.say(f"orchestrate: {message}")
+    def _start(
+        self,
+        launch: Launch,
+        processes: Sequence[_Started],
+        sink: Sink,
+        recorder: Callable[[Sequence[Signal]], Recorder | None],
+    ) -> list[Capture]:
+        """Wait for all programs. Raises HostError if none can run."""
+        from orchestrator.capture import Capture, start_capture  # noqa: PLC0415
 
-    def _trace(self, capture: Capture, output: Output) -> None:
+        captures, reasons = [], []
+        for process, signals in processes:
+            try:
+                capture, failed = start_capture(
+                    launch,
+                    process,
+                    signals,
+                    lambda started, chosen: Capture(started, chosen, sink, recorder(chosen)),
+                    self._stop,
+                )
+            except HostError as error:
+                reasons.append(str(error))
+                self._failed.update({signal.name: str(error).partition(" cannot run: ")[2] for signal in signals})
+            else:
+                captures.append(capture)
+                self._failed.update(failed)
+        if not captures:
+            raise HostError("; ".join(reasons))
+        return captures
+
+    def _trace(self, captures: Sequence[Capture], output: Output) -> None:
         """Pump until it is time to stop, and read the last words."""
         start = time.monotonic()
         if not self._stop():
             notify("READY=1")
-        deadline = start + self._options.duration if self._options.duration else None
+        deadline = start + self._options.duration if self._options.duration else math.inf
         shown = 0.0
-        while not self._stop() and not capture.at_end and (deadline is None or time.monotonic() < deadline):
-            left = _PUMP_SECONDS if deadline is None else min(_PUMP_SECONDS, max(0.0, deadline - time.monotonic()))
-            capture.pump(left)
+        while not self._stop() and time.monotonic() < deadline:
+            running = [capture for capture in captures if not capture.at_end]
+            if not running:
+                break
+            self._pump(running, deadline - time.monotonic())
             output.tick()
             if time.monotonic() - shown > _PROGRESS_SECONDS:
                 shown = time.monotonic()
-                self._progress(capture, shown - start)
+                self._progress(captures, shown - start)
         notify("STOPPING=1")
-        if capture.at_end:
-            self._problems.append(f"bpftrace ended by itself: {capture.failure()}")
-        elif not capture.stop():
-            self._problems.append("bpftrace did not end when asked to and was killed: what it counted last is lost")
+        for capture in captures:
+            self._problems += [f"{capture.names}: {problem}" for problem in filter(None, [_end(capture)])]
         output.flush()
 
-    def _progress(self, capture: Capture, elapsed: float) -> None:
+    @staticmethod
+    def _pump(captures: Sequence[Capture], left: float) -> None:
+        """Pass on what has come; wait a moment if nothing has."""
+        most = _PUMP_SECONDS if len(captures) == 1 else _TURN_SECONDS
+        progress = [capture.pump(0) for capture in captures]
+        if not any(progress):
+            captures[0].pump(max(0.0, min(most, left)))
+
+    def _progress(self, captures: Sequence[Capture], elapsed: float) -> None:
         total = f"/{self._options.duration:g}" if self._options.duration else ""
-        counts = capture.pipeline.counts.values()
+        counts = [count for capture in captures for count in capture.pipeline.counts.values()]
         self._terminal.progress(
             f"{elapsed:.1f}{total} s  {sum(count.received for count in counts):,} events  "
             f"{sum(count.lost for count in counts):,} lost" + ("" if total else "  (Ctrl-C ends)")
         )
 
-    def _conclude(self, capture: Capture, output: Output, destinations: Destinations) -> int:
-        from orchestrator.report import closing_line, losses  # noqa: PLC0415
+    def _conclude(self, captures: Sequence[Capture], outlet: Outlet) -> int:
+        from orchestrator.report import closing_line, losses, undelivered  # noqa: PLC0415
 
         lost = [
             *self._problems,
-            *capture.problems,
-            *destinations.problems,
-            *losses(capture.pipeline, destinations.sender),
+            *(problem for capture in captures for problem in capture.problems),
+            *outlet.destinations.problems,
+            *(loss for capture in captures for loss in losses(capture.pipeline)),
+            *undelivered(outlet.destinations.sender),
         ]
-        for line in capture.told():
+        for line in [line for capture in captures for line in capture.told()]:
             self._terminal.say(line)
         for loss in lost:
-            self._say(loss)
-        self._terminal.say(closing_line(capture, output, destinations.described))
+            outlet.say(loss)
+        self._terminal.say(closing_line([capture.pipeline for capture in captures], outlet))
         return 1 if lost or self._failed else 0
+
+
+def _end(capture: Capture) -> str:
+    """Bring a capture to its end; what went wrong, if anything did."""
+    if capture.at_end:
+        return "" if capture.ended_well() else f"bpftrace ended by itself: {capture.failure()}"
+    if not capture.stop():
+        return "bpftrace did not end when asked to and was killed: what it counted last is lost"
+    return ""
+
+
+def _make_recorder(
+    record: BinaryIO | None, resource: dict[str, AttributeValue]
+) -> Callable[[Sequence[Signal]], Recorder | None]:
+    """What begins the recording anew for each bpftrace that is tried; the last one is the one that runs."""
+    if record is None:
+        return lambda _: None
+
+    from orchestrator.recording import Header, Recorder  # noqa: PLC0415
+
+    def begin(signals: Sequence[Signal]) -> Recorder:
+        record.seek(0)
+        record.truncate()
+        recorder = Recorder(record)
+        recorder.begin(Header.of(signals, resource, LIMITS))
+        return recorder
+
+    return begin

@@ -22,7 +22,7 @@ class Summary:
     """A sink that keeps the last metrics and the last few events of each kind."""
 
     def __init__(self) -> None:
-        self._metrics: dict[Scope, list[Metric]] = {}
+        self._metrics: dict[Scope, dict[str, Metric]] = {}
         self._events: dict[tuple[Scope, str], deque[LogRecord]] = {}
         self._counts: Counter[tuple[Scope, str]] = Counter()
 
@@ -34,7 +34,8 @@ class Summary:
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         """Keep the metrics: they are cumulative, so the last ones are all."""
-        self._metrics = metrics
+        for scope, items in metrics.items():
+            self._metrics.setdefault(scope, {}).update((metric.name, metric) for metric in items)
 
     def lines(self, scopes: Sequence[str]) -> list[str]:
         """The whole summary, for the scopes whose names are given, in that order."""
@@ -42,7 +43,7 @@ class Summary:
         for name in scopes:
             for scope, metrics in self._metrics.items():
                 if scope.name == name:
-                    lines += _metric_lines(metrics)
+                    lines += _metric_lines(list(metrics.values()))
             for (scope, event), count in self._counts.items():
                 if scope.name == name:
                     lines += _event_lines(event, count, self._events[scope, event])

@@ -21,18 +21,18 @@ class SignalCounts:
     lost: int = 0
     _history: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def compare(self, nsecs: int, *, final: bool) -> None:
-        """Set ``lost`` from what was emitted and received; ``nsecs`` is the kernel's time of the snapshot.
+    def compare(self, time: int, *, final: bool) -> None:
+        """Set ``lost`` from what was emitted and received; ``time`` is that of the snapshot, in nanoseconds.
 
         While the program runs, events are on their way, longer in one CPU's buffer than in another's: what counts as
         due is what was emitted ten seconds ago. At the end everything has arrived, and the difference is exact.
         """
         emitted = self.emitted or 0
-        self._history.append((nsecs, emitted))
-        while len(self._history) > 1 and self._history[1][0] <= nsecs - _ON_THEIR_WAY:
+        self._history.append((time, emitted))
+        while len(self._history) > 1 and self._history[1][0] <= time - _ON_THEIR_WAY:
             self._history.popleft()
         then, before = self._history[0]
-        due = before if then <= nsecs - _ON_THEIR_WAY else 0
+        due = before if then <= time - _ON_THEIR_WAY else 0
         self.lost = max(0, emitted - self.received) if final else max(self.lost, due - self.received)
 
 
@@ -47,6 +47,7 @@ class StreamCounts:
     reported_lost: int = 0
     dropped_lines: int = 0
     problems: dict[str, int] = field(default_factory=dict)
+    stacks: dict[str, int] = field(default_factory=dict)
 
 
 def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: int, time: int) -> list[Metric]:

@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--otlp-protocol", metavar="PROTOCOL", help="grpc, http/protobuf or http/json")
     parser.add_argument("--record", metavar="FILE", help="keep bpftrace's own output as well")
     parser.add_argument("--bpftrace", metavar="PATH", help="the bpftrace to run (default: from PATH)")
+    parser.add_argument(
+        "--unsafe", action="store_true", help="let programs of your own change the system (bpftrace's --unsafe)"
+    )
     parser.add_argument("--summary", action="store_true", help="print the summary also when stderr is no terminal")
 
 

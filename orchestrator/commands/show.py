@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
 
-    from config.manifest import Manifest
+    from config.manifest import Attribute, Manifest
 
 __all__ = ("add_arguments", "run")
 
@@ -16,48 +16,84 @@ __all__ = ("add_arguments", "run")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``show``."""
     parser.add_argument("signal", metavar="SIGNAL", help="a signal (`orchestrate list`) or the path of a .bt file")
+    parser.add_argument(
+        "--manifest", action="store_true", help="its manifest, of a .bt file without one the inferred: a starting point"
+    )
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a parameter, as for run")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the manifest's meaning as comments, then the rendered program: the whole is a bpftrace program."""
+    from config.dump import as_yaml  # noqa: PLC0415
     from config.parameters import resolve_parameters  # noqa: PLC0415
     from orchestrator.catalog import load_signal  # noqa: PLC0415
     from orchestrator.host import Host  # noqa: PLC0415
+    from orchestrator.launch import Launch  # noqa: PLC0415
     from orchestrator.options import read_assignments  # noqa: PLC0415
-    from orchestrator.program import join_programs  # noqa: PLC0415
 
     signal = load_signal(arguments.signal)
+    if arguments.manifest:
+        print(as_yaml(signal.manifest), end="")
+        return 0
     values = resolve_parameters({signal.name: signal.manifest}, read_assignments(arguments.set))[signal.name]
     for line in _meaning(signal.manifest):
         print(f"// {line}".rstrip())
-    print(join_programs({signal.name: signal.render(values, Host())}, [signal], 10.0).strip())
+    print(Launch("", {}, {signal.name: signal.render(values, Host())}, {}, 10.0).program([signal]).strip())
     return 0
 
 
 def _meaning(manifest: Manifest) -> Iterator[str]:
-    from config.parameters import describe  # noqa: PLC0415
 
     yield manifest.summary
     yield ""
-    yield manifest.traces
-    yield f"Cost: {manifest.cost}"
-    yield f"Needs Linux {manifest.kernel}, bpftrace {manifest.bpftrace}, or newer."
+    if manifest.traces:
+        yield manifest.traces
+    if manifest.cost:
+        yield f"Cost: {manifest.cost}"
+    if manifest.kernel:
+        yield f"Needs Linux {manifest.kernel}, bpftrace {manifest.bpftrace}, or newer."
+    for title, lines in (
+        ("Parameters (--set NAME=VALUE):", _parameter_lines(manifest)),
+        ("Maps and the metrics they become:", _metric_lines(manifest)),
+        ("Maps and the log records they become:", [f"@{name} -> {text.name}" for name, text in manifest.texts.items()]),
+        ("Maps with stacks, which are counted:", [f"@{name}" for name in manifest.stacks]),
+        ("Events and the log records they become:", [*_event_lines(manifest), *_print_lines(manifest)]),
+    ):
+        if lines:
+            yield from ["", title, *(f"  {line}" for line in lines)]
     yield ""
-    yield "Parameters (--set NAME=VALUE):"
-    for name, parameter in manifest.parameters.items():
-        default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
-        yield f"  {name}={default}  {parameter.help} ({describe(parameter)})"
-    if manifest.metrics:
-        yield ""
-        yield "Maps and the metrics they become:"
-    for map_name, metric in manifest.metrics.items():
-        keys = ", ".join(filter(None, [key.attribute for key in metric.keys]))
-        yield f"  @{map_name}[{keys}] -> {metric.instrument} {metric.name} ({metric.unit})"
-    if manifest.events:
-        yield ""
-        yield "Events and the log records they become:"
-    for tag, event in manifest.events.items():
-        attributes = [field.attribute for field in event.fields] + [part.attribute for part in event.parts.values()]
-        yield f"  {tag} -> {event.name}: {', '.join(filter(None, attributes))}"
-    yield ""
+
+
+def _parameter_lines(manifest: Manifest) -> list[str]:
+    from config.parameters import describe  # noqa: PLC0415
+
+    def shown(default: object) -> object:
+        return str(default).lower() if isinstance(default, bool) else default
+
+    return [
+        f"{name}={shown(parameter.default)}  {parameter.help} ({describe(parameter)})"
+        for name, parameter in manifest.parameters.items()
+    ]
+
+
+def _metric_lines(manifest: Manifest) -> list[str]:
+    return [
+        f"@{name}[{_joined(metric.keys)}] -> {metric.instrument} {metric.name} ({metric.unit})"
+        for name, metric in manifest.metrics.items()
+    ]
+
+
+def _event_lines(manifest: Manifest) -> list[str]:
+    return [
+        f"{tag} -> {event.name}: {_joined([*event.fields, *event.parts.values()])}"
+        for tag, event in manifest.events.items()
+    ]
+
+
+def _print_lines(manifest: Manifest) -> list[str]:
+    lines = {one.name: _joined([field for piece in one.pieces for field in piece.fields]) for one in manifest.prints}
+    return [f"{name}: {fields or '(text)'}" for name, fields in lines.items()]
+
+
+def _joined(attributes: Sequence[Attribute]) -> str:
+    return ", ".join(filter(None, [attribute.attribute for attribute in attributes]))

@@ -44,7 +44,8 @@ def _fill_gauge(target: metrics_pb2.Metric, metric: Metric) -> None:
 def _add_numbers(data_points: Any, metric: Metric, start: int) -> None:
     for point in metric.points:
         assert isinstance(point, NumberPoint)  # noqa: S101 - narrows the type; the instrument decides it
-        data_point = data_points.add(start_time_unix_nano=start, time_unix_nano=metric.time_unix_nano)
+        time = metric.time_unix_nano if point.time_unix_nano is None else point.time_unix_nano
+        data_point = data_points.add(start_time_unix_nano=start, time_unix_nano=time)
         if isinstance(point.value, float):
             data_point.as_double = point.value
         else:
@@ -61,6 +62,8 @@ def _fill_histogram(target: metrics_pb2.Metric, metric: Metric) -> None:
         )
         data_point.explicit_bounds.extend(point.bounds)
         data_point.bucket_counts.extend(point.counts)
+        if point.sum is not None:
+            data_point.sum = point.sum
         add_attributes(data_point.attributes, point.attributes)
 
 

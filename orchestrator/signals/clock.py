@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-__all__ = ("Clock",)
+__all__ = ("Clock", "Moment")
+
+_SYNC_NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When records were read (Unix nanoseconds), and ``offset``: Unix nanoseconds less the kernel's monotonic ones."""
+
+    unix: int
+    offset: int
+
+    def to_unix(self, nsecs: int) -> int:
+        """Unix nanoseconds of a kernel time."""
+        return nsecs + self.offset
 
 
 class Clock:
-    """Unix time = ``nsecs`` + (CLOCK_REALTIME - CLOCK_MONOTONIC); the difference moves (NTP, suspend), so ``sync()``.
+    """Unix time = ``nsecs`` + (CLOCK_REALTIME - CLOCK_MONOTONIC); the difference moves (NTP, suspend).
+
+    It is read again each second.
 
     ``nsecs`` of bpftrace is CLOCK_MONOTONIC (bpf_ktime_get_ns).
     """
@@ -22,20 +39,20 @@ class Clock:
         self._monotonic = monotonic
         self._realtime = realtime
         self._offset = 0
-        self.sync()
+        self._synced = 0
 
-    def sync(self) -> None:
+    def moment(self) -> Moment:
+        """Now."""
+        now = self._monotonic()
+        if not self._synced or now - self._synced >= _SYNC_NANOSECONDS:
+            self._sync()
+            self._synced = now
+        return Moment(now + self._offset, self._offset)
+
+    def _sync(self) -> None:
         """Read both clocks: of five bracketed readings the tightest."""
         readings = []
         for _ in range(5):
             before, unix, after = self._monotonic(), self._realtime(), self._monotonic()
             readings.append((after - before, unix - (before + after) // 2))
         self._offset = min(readings)[1]
-
-    def to_unix(self, nsecs: int) -> int:
-        """Unix nanoseconds of a kernel time."""
-        return nsecs + self._offset
-
-    def now(self) -> int:
-        """Unix nanoseconds now, on the same scale."""
-        return self._monotonic() + self._offset

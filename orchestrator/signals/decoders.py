@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.signals.model import AttributeValue
+from orchestrator.signals.syscalls import syscall_name
 
 __all__ = ("DECODERS", "INPUTS", "Decoder")
 
@@ -44,6 +45,11 @@ def _address_family(text: str) -> str | None:
     return ("ipv4" if "." in text else "ipv6") if text else None
 
 
+def _family(number: int) -> str | None:
+    """``2`` (AF_INET) -> ipv4, ``10`` (AF_INET6) -> ipv6."""
+    return {2: "ipv4", 10: "ipv6"}.get(number)
+
+
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
@@ -68,9 +74,11 @@ DECODERS: dict[str, Decoder] = {
     "basename": _basename,
     "c_string": _c_string,
     "errno": _errno,
+    "family": _family,
     "length": len,
     "same": lambda value: value,
     "signal": _signal,
+    "syscall": syscall_name,
 }
 
 # What a decoder takes, where that is not any value: a number, text, or the bytes of an event's part.
@@ -81,5 +89,7 @@ INPUTS: dict[str, str] = {
     "basename": "string",
     "c_string": "bytes",
     "errno": "int",
+    "family": "int",
     "signal": "int",
+    "syscall": "int",
 }

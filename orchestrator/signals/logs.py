@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
 from config.manifest import Event, Part
 from orchestrator.signals.attributes import compile_attribute, number
+from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import AttributeValue, LogRecord
 from orchestrator.text import join_arguments, printable
 from parsers.escapes import to_bytes
@@ -46,7 +47,7 @@ class EventReader:
         """The tags that this reader understands, those of parts included."""
         return self._part_tags | self._events.keys()
 
-    def read_value(self, data: Sequence[Any], to_unix: Callable[[int], int], observed: int) -> LogRecord | None:
+    def read_value(self, data: Sequence[Any], moment: Moment) -> LogRecord | None:
         """Return the log record of an event, None for a part of one. Raises ValueError for the wrong shape."""
         tag = data[0]
         if tag in self._part_tags:
@@ -57,7 +58,7 @@ class EventReader:
             return None
         event = self._events[tag]
         parts = self._waiting.pop((number(data[1]), number(data[2])), {}) if event.has_parts else {}
-        return event.read(data, parts, to_unix, observed)
+        return event.read(data, parts, moment)
 
     def read_text(self, text: str) -> None:
         """Keep a part that was printed as ``TAG TIME PID OFFSET HEX``. Raises ValueError for anything else."""
@@ -87,9 +88,7 @@ class _CompiledEvent:
         ]
         self.has_parts = bool(event.parts)
 
-    def read(
-        self, data: Sequence[Any], parts: Mapping[str, Pieces], to_unix: Callable[[int], int], observed: int
-    ) -> LogRecord:
+    def read(self, data: Sequence[Any], parts: Mapping[str, Pieces], moment: Moment) -> LogRecord:
         values = data[1:]
         if len(values) != len(self._names):
             raise ValueError(f"{data[0]} has {len(values)} fields, {len(self._names)} expected")
@@ -108,12 +107,12 @@ class _CompiledEvent:
                     attributes.pop(name, None)
         if truncated:
             attributes[TRUNCATED] = truncated
-        time = to_unix(number(values[self._time]))
+        time = moment.to_unix(number(values[self._time]))
         if time not in _TIMES:
             raise ValueError("no time of this world")
         return LogRecord(
             time,
-            observed,
+            moment.unix,
             self._event.name,
             self._event.severity,
             _body(self._event.body, attributes),

@@ -47,22 +47,24 @@ class LogRecord:
 
 @dataclass(frozen=True, slots=True)
 class NumberPoint:
-    """One series of a counter or gauge."""
+    """One series of a counter or gauge; ``time_unix_nano`` where it is not that of its metric."""
 
     attributes: Attributes
     value: int | float
+    time_unix_nano: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HistogramPoint:
     """One series of a histogram: ``counts[i]`` values up to and including ``bounds[i]``, the last one above them all.
 
-    There is no sum: bpftrace's hist() does not keep one.
+    bpftrace's hist() keeps no ``sum``; its stats() keeps nothing else: no bounds, and one count.
     """
 
     attributes: Attributes
     bounds: Sequence[float]
     counts: Sequence[int]
+    sum: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

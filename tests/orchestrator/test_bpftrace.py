@@ -156,6 +156,22 @@ def test_environment_leaves_what_the_user_set() -> None:
     assert base == {"BPFTRACE_STRLEN": "64", "BPFTRACE_PERF_RB_PAGES": "16", "BPFTRACE_MAX_MAP_KEYS": "9"}
 
 
+def test_environment_leaves_the_strings_of_a_strangers_program_alone() -> None:
+    """They share the stack with all else that it has there."""
+    assert bpftrace.environment({"HOME": "/root"}, strings=None, map_keys=4096, pages=512) == {
+        "HOME": "/root",
+        "BPFTRACE_MAP_KEYS_MAX": "4096",
+        "BPFTRACE_MAX_MAP_KEYS": "4096",
+        "BPFTRACE_PERF_RB_PAGES": "512",
+    }
+
+
+@pytest.mark.parametrize("name", ["BPFTRACE_STRLEN", "BPFTRACE_MAX_STRLEN"])
+def test_environment_gives_the_users_own_size_of_strings_to_every_version(name: str) -> None:
+    result = bpftrace.environment({name: "64"}, strings=None, map_keys=4096, pages=512)
+    assert (result.get("BPFTRACE_STRLEN"), result.get("BPFTRACE_MAX_STRLEN")) == ("64", "64")
+
+
 # --- capabilities ---
 
 TWO = ("CAP_BPF", "CAP_PERFMON")
@@ -399,7 +415,17 @@ REJECTED_27 = (
         (
             ["definitions.h:2:10: fatal error: 'linux/nonesuch.h' file not found"],
             1,
-            "header linux/nonesuch.h is missing",
+            "header linux/nonesuch.h is missing: install the kernel headers",
+        ),
+        (
+            ["stdin:1:9-21: ERROR: system() is an unsafe function being used in safe mode"],
+            1,
+            r"system\(\) can change the system: run the program with --unsafe",
+        ),
+        (
+            ["o.bt:1:36-45: ERROR: Can not access field 'filename' on type '(ctx) struct _tracepoint *'"],
+            1,
+            "args.filename, which this bpftrace does not know: .*args->filename",
         ),
         (["s:1:14-33: ERROR: Unknown struct/union: 'struct nonesuch'"], 1, "needs a kernel with BTF"),
         (['s:1:15-32: ERROR: Cannot resolve unknown type "struct nonesuch"'], 1, "needs a kernel with BTF"),

@@ -159,7 +159,10 @@ def test_a_pair_of_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("targets", "words"),
     [
-        ("tpc", "no signal 'tpc' (did you mean tcp?); `orchestrate list`"),
+        (
+            "tpc",
+            "no signal 'tpc' (did you mean tcp?); `orchestrate list` shows them all, and a path that ends in .bt is",
+        ),
         ("", "empty target"),
         ("tcp,,exec", "empty target"),
         ("./nowhere.bt", "no such file: ./nowhere.bt"),
@@ -178,12 +181,115 @@ def test_find_signals_refuses_a_map_that_two_signals_have(tmp_path: Path) -> Non
         find_signals(f"{one},{two}")
 
 
-@pytest.mark.parametrize(("function", "words"), [("avg(1)", "no metric can be made"), ("hist(1)", "no counter")])
-def test_a_map_that_the_metric_cannot_be_made_of(tmp_path: Path, function: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        load_signal(
-            pair(tmp_path, bt=BT.replace("@things[args->prev_pid] = count()", f"@things[args->prev_pid] = {function}"))
-        )
+COUNTS = ["count()", "sum(args->prev_pid)"]
+GAUGES = ["avg(1)", "min(1)", "max(1)", "tseries(1, 1s, 10)"]
+HISTOGRAMS = ["hist(1)", "hist(1, 2)", "lhist(1, 0, 10, 1)"]
+NUMBERS = {"counter", "updowncounter", "gauge"}
+
+
+@pytest.mark.parametrize("instrument", ["counter", "updowncounter", "gauge", "histogram"])
+@pytest.mark.parametrize(
+    ("function", "possible"),
+    [
+        *((function, NUMBERS) for function in COUNTS),
+        *((function, {"gauge"}) for function in GAUGES),
+        *((function, {"histogram"}) for function in HISTOGRAMS),
+        ("stats(1)", {"histogram", "gauge"}),
+    ],
+)
+def test_a_map_that_the_metric_cannot_be_made_of(
+    tmp_path: Path, function: str, possible: set[str], instrument: str
+) -> None:
+    path = pair(
+        tmp_path,
+        bt=BT.replace("@things[args->prev_pid] = count()", f"@things[args->prev_pid] = {function}"),
+        yaml=YAML.replace("instrument: counter", f"instrument: {instrument}"),
+    )
+    if instrument in possible:
+        assert load_signal(path).manifest.metrics["things"].instrument == instrument
+        return
+    with pytest.raises(ConfigError) as caught:
+        load_signal(path)
+    message = str(caught.value)
+    assert f"metrics.things: @things is {function.partition('(')[0]}(), which can be a " in message
+    assert set(message.rpartition("can be a ")[2].split(" or ")) == possible
+
+
+OWN_BT = """\
+kprobe:vfs_read /pid == $1 && comm == str($3)/ { @reads = count(); @last[tid] = nsecs; print(("own", nsecs, pid)); }
+"""
+OWN_YAML = """\
+summary: Reads
+process: own
+parameters:
+  "1": {type: int, default: 7, help: Whose}
+  "3": {type: string, default: "", pattern: "[a-z]*", help: Called so}
+metrics:
+  reads: {name: ebpf.reads, instrument: counter, unit: "1", description: Reads}
+  last: {name: ebpf.last, instrument: gauge, unit: "1", description: Last, snapshot: false}
+events:
+  own: {name: ebpf.own, fields: [{type: time}, {attribute: process.pid}]}
+"""
+
+
+def test_a_program_of_ones_own_need_not_say_what_it_costs(tmp_path: Path) -> None:
+    signal = load_signal(pair(tmp_path, OWN_BT, OWN_YAML, "own"))
+    assert (signal.manifest.kernel, signal.manifest.emitted) == (None, None)
+    assert signal.snapshot_maps == ["reads"]
+
+
+def test_snapshot_maps_are_none_that_the_program_clears(tmp_path: Path) -> None:
+    cleared = OWN_YAML.replace("description: Reads}", "description: Reads, cleared: true}")
+    assert load_signal(pair(tmp_path, OWN_BT, cleared, "own")).snapshot_maps == []
+
+
+@pytest.mark.parametrize(
+    ("values", "arguments"),
+    [
+        ({"1": 7, "3": ""}, ["7"]),
+        ({"1": 7, "3": "bash"}, ["7", "", "bash"]),
+        ({"1": 0, "3": ""}, ["0"]),
+        ({"1": "", "3": ""}, []),
+        ({"1": 1, "2": 2, "10": 10}, ["1", "2", "", "", "", "", "", "", "", "10"]),
+        ({"pid": 5}, []),
+    ],
+)
+def test_positional_parameters_become_arguments(
+    tmp_path: Path, values: dict[str, int | str], arguments: list[str]
+) -> None:
+    assert load_signal(pair(tmp_path, OWN_BT, OWN_YAML, "own")).arguments(values) == arguments
+
+
+def test_positional_parameters_are_checked_against_the_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"parameter '3' is not used by own\.bt"):
+        load_signal(pair(tmp_path, OWN_BT.replace("str($3)", "str($1)"), OWN_YAML, "own"))
+    with pytest.raises(ConfigError, match=r"own\.bt asks for '2', which is neither a parameter"):
+        load_signal(pair(tmp_path, OWN_BT.replace("$1", "$2"), OWN_YAML, "own"))
+
+
+def test_a_comment_asks_for_no_parameter(tmp_path: Path) -> None:
+    load_signal(pair(tmp_path, f"// USAGE: own.bt PID $2 NAME\n{OWN_BT}", OWN_YAML, "own"))
+
+
+def test_a_program_of_ones_own_may_ask_for_facts_of_the_host_and_for_yes_or_no(tmp_path: Path) -> None:
+    bt = 'kprobe:vfs_read /getopt("all") || getopt("btf", 0)/ { @reads = count(); }\n'
+    yaml = """\
+summary: Reads
+process: own
+parameters:
+  all: {type: bool, default: false, help: All}
+host:
+  btf: {btf: true}
+"""
+    signal = load_signal(pair(tmp_path, bt, yaml, "own"))
+    rendered = signal.render({"all": 1}, host(tmp_path / "root"))
+    assert rendered == "kprobe:vfs_read /(1 == 1) || 1/ { @reads = count(); }\n"
+
+
+def test_programs_with_processes_of_their_own_may_share_names(tmp_path: Path) -> None:
+    one, two = (pair(tmp_path, OWN_BT, OWN_YAML, name) for name in ("one", "two"))
+    shared = pair(tmp_path, BT.replace("scratch", "reads"), name="three")
+    assert [signal.name for signal in find_signals(f"{one},{two},{shared}")] == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize("version", ["abc", "5", "5.10.3", "-1.0"])
@@ -198,10 +304,18 @@ def test_find_signals_refuses_two_of_one_name(tmp_path: Path) -> None:
         find_signals(f"{first},{second}")
 
 
-def test_a_program_without_a_manifest(tmp_path: Path) -> None:
+def test_a_program_without_a_manifest_gets_one_and_a_process_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "alone.bt").write_text(BT)
-    with pytest.raises(UsageError, match=r"alone\.bt has no manifest"):
-        load_signal(str(tmp_path / "alone.bt"))
+    signal = load_signal(str(tmp_path / "alone.bt"))
+    assert (signal.name, signal.source) == ("alone", BT)
+    assert signal.manifest.process == "own"
+    metric = signal.manifest.metrics["things"]
+    assert (metric.name, metric.instrument) == ("ebpf.alone.things", "counter")
+    assert [key.type for key in metric.keys] == ["any"]
+    assert list(signal.manifest.parameters) == ["pid"]
+    # It is run as it was written.
+    rendered = signal.render({"pid": 0}, Host(tmp_path))
+    assert rendered == BT.replace('getopt("pid", 0)', "0")
 
 
 def test_a_program_that_is_no_text(tmp_path: Path) -> None:
@@ -230,8 +344,18 @@ def test_a_program_that_is_no_text(tmp_path: Path) -> None:
         ("{name: size}", "{name: size, type: time}", ["events.thing: exactly one field has to have type: time"]),
         ("{type: int, default: 0", "{type: int, default: 1", ["parameter 'pid' has default 1, but things.bt has 0"]),
         ("  pid: {", "  pit: {", ["things.bt asks for 'pid', which is neither a parameter nor a host fact"]),
-        ("instrument: counter", "instrument: histogram", ["@things is count(), which is no histogram"]),
+        (
+            "instrument: counter",
+            "instrument: histogram",
+            ["metrics.things: @things is count(), which can be a counter or updowncounter or gauge"],
+        ),
         ("emitted: emitted\n", "", ["events without `emitted`"]),
+        ("traces: Every thing\n", "", ["traces is missing"]),
+        ("cost: None\n", "", ["cost is missing"]),
+        ('kernel: "5.10"\n', "", ["kernel is missing"]),
+        ('bpftrace: "0.17"\n', "", ["bpftrace is missing"]),
+        ("events:\n", "texts:\n  scrach: {name: ebpf.x}\nevents:\n", ["no map @scrach", "did you mean scratch"]),
+        ("events:\n", "stacks:\n  stack: {keys: []}\nevents:\n", ["no map @stack"]),
         ("{attribute: process.pid, decode: same}", "{attribute: p, decode: c_string}", ["takes bytes", "value is int"]),
         ("{attribute: process.pid}", "{attribute: a, decode: basename}", ["takes string", "value is int"]),
         ("{attribute: process.pid}", "{attribute: a, also: {a: same}}", ["two values are called 'a'"]),

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from orchestrator.catalog import load_signal
 from orchestrator.limits import Limits
 from orchestrator.pipeline import OWN_SCOPE, Pipeline
-from orchestrator.signals.clock import Clock
-from orchestrator.signals.model import HistogramPoint, LogRecord, Metric, NumberPoint, Scope
+from orchestrator.signals.clock import Moment
+from orchestrator.signals.model import HistogramPoint
 from parsers.records import Unparsed
 from parsers.stream import OutputStream
+from tests.orchestrator.collecting import Collected, values
 from tests.parsers.feeding import DATA
 
 VERSIONS = ["0.17", "0.23", "0.27"]
 LIMITS = Limits(string=200, map_keys=16384, pages=64)
 OFFSET = 1_700_000_000_000_000_000
+NOW = Moment(unix=OFFSET, offset=OFFSET)
 EXEC, TCP = "bpftrace-orchestrator/exec", "bpftrace-orchestrator/tcp"
 GARBAGE = [
     b"output of a child",
@@ -31,44 +32,20 @@ GARBAGE = [
 Lines = list[bytes]
 
 
-class Collected:
-    """A sink that keeps everything."""
-
-    def __init__(self) -> None:
-        self.logs: list[tuple[str, LogRecord]] = []
-        self.snapshots: list[dict[str, dict[str, Metric]]] = []
-
-    def log(self, scope: Scope, record: LogRecord) -> None:
-        self.logs.append((scope.name, record))
-
-    def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
-        self.snapshots.append({scope.name: {item.name: item for item in items} for scope, items in metrics.items()})
-
-    def named(self, event: str) -> list[LogRecord]:
-        return [record for _, record in self.logs if record.event_name == event]
-
-
 def recorded(version: str) -> Lines:
     return (DATA / "joined" / f"{version}.txt").read_bytes().splitlines()
 
 
 def run(lines: Lines, *, chunk: int | None = None, limits: Limits = LIMITS) -> tuple[Pipeline, Collected]:
     sink = Collected()
-    clock = Clock(lambda: 0, lambda: OFFSET)
-    pipeline = Pipeline([load_signal("tcp"), load_signal("exec")], limits, clock, sink)
+    pipeline = Pipeline([load_signal("tcp"), load_signal("exec")], limits, sink)
     stream, data = OutputStream(), b"".join(line + b"\n" for line in lines)
     size = chunk or len(data)
     for start in range(0, len(data), size):
-        pipeline.feed(stream.feed(data[start : start + size]))
-    pipeline.feed(stream.close())
+        pipeline.feed(stream.feed(data[start : start + size]), NOW)
+    pipeline.feed(stream.close(), NOW)
     pipeline.close()
     return pipeline, sink
-
-
-def values(metric: Metric, *names: str) -> dict[Any, int | float]:
-    points = [point for point in metric.points if isinstance(point, NumberPoint)]
-    assert len(points) == len(metric.points)
-    return {tuple(point.attributes.get(name) for name in names): point.value for point in points}
 
 
 def marks(lines: Lines, what: str) -> list[int]:
@@ -296,7 +273,7 @@ def test_problems_of_bpftrace_are_counted_by_message() -> None:
     error = b'{"type": "helper_error", "helper": "map_update_elem", "retcode": -7, "line": 1, "col": 31}'
     lost = b'{"type": "lost_events", "data": {"events": 3}}'
     pipeline, _ = run([error, lost, error, lost, b'{"type": "tomorrow", "data": 1}'])
-    assert pipeline.stream.problems == {"map_update_elem returned -7": 2}
+    assert pipeline.stream.problems == {"map_update_elem returned -7 at 1:31": 2}
     assert pipeline.stream.reported_lost == 6
     assert pipeline.stream.unknown == 1
     assert pipeline.stream.unparsed == 0
@@ -341,8 +318,8 @@ def test_what_can_not_be_read_is_counted(line: bytes) -> None:
 
 
 def test_lines_dropped_by_the_framer_are_counted() -> None:
-    pipeline = Pipeline([load_signal("tcp")], LIMITS, Clock(lambda: 0, lambda: 0), Collected())
-    pipeline.feed([Unparsed(b"", "line too long")])
+    pipeline = Pipeline([load_signal("tcp")], LIMITS, Collected())
+    pipeline.feed([Unparsed(b"", "line too long")], NOW)
     assert pipeline.stream.unparsed == 1
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from config.parameters import Assignment, resolve_parameters
 from orchestrator.catalog import find_signals
 from orchestrator.host import Host
-from orchestrator.program import MARK, join_programs
+from orchestrator.program import MARK, instrument, join_programs
 from parsers.source import map_names, probes_used
 
 
@@ -76,3 +76,65 @@ def test_the_gate_is_there_only_for_programs_that_look_at_it(tmp_path: Path) -> 
     plain = join_programs({"tcp": tcp.render(values, Host(tmp_path))}, [tcp], 1.0)
     assert f"{MARK}_end" not in map_names(plain)
     assert "tracepoint:signal:signal_generate" not in probes_used(plain)
+
+
+OWN = """\
+#!/usr/bin/env bpftrace
+// What it is.
+BEGIN
+{
+  printf("Tracing...\\n");
+}
+
+kprobe:vfs_read { @reads[pid] = count(); @start[tid] = nsecs; }
+
+END
+{
+  clear(@reads);
+}
+"""
+
+
+def test_a_program_of_ones_own_is_marked_and_nothing_else_of_it_is_changed() -> None:
+    program = instrument(OWN, ["reads"], 1.5)
+    for line, (before, after) in enumerate(zip(OWN.splitlines(), program.splitlines(), strict=False), 1):
+        assert after.startswith(before), f"line {line} is another one"
+    assert probes_used(program) == ["BEGIN", "kprobe:vfs_read", "END", "interval:ms:1500", "interval:ms:20"]
+    assert program.splitlines()[3] == f'{{ print(("{MARK}", "begin", nsecs));'
+
+
+def test_its_maps_are_printed_before_its_own_end_which_may_clear_them() -> None:
+    program = instrument(OWN, ["reads"], 1.5)
+    assert program.splitlines()[10] == (
+        f'{{ print(("{MARK}", "end", nsecs)); print(@reads); print(("{MARK}", "snapshot_end", nsecs));'
+    )
+    assert program.splitlines()[11].strip() == "clear(@reads);"
+
+
+def test_its_maps_are_printed_every_interval_and_no_others() -> None:
+    program = instrument(OWN, ["reads"], 0.2)
+    assert blocks(program, "interval:ms:200") == [
+        f'print(("{MARK}", "snapshot", nsecs)); print(@reads); print(("{MARK}", "snapshot_end", nsecs));'
+    ]
+    assert "print(@start)" not in program
+    (ready,) = blocks(program, "interval:ms:20")
+    assert f'print(("{MARK}", "ready", nsecs));' in ready
+    assert map_names(program)[-1] == f"{MARK}_ready"
+
+
+def test_a_program_without_begin_and_end_gets_both() -> None:
+    program = instrument("kprobe:vfs_read { @ = count(); }", ["", "b"], 1.0)
+    assert program.startswith("kprobe:vfs_read { @ = count(); }\n")
+    assert blocks(program, "BEGIN") == [f'print(("{MARK}", "begin", nsecs));']
+    assert blocks(program, "END") == [
+        f'print(("{MARK}", "end", nsecs)); print(@); print(@b); print(("{MARK}", "snapshot_end", nsecs));'
+    ]
+
+
+def test_a_program_that_only_begins_ends_by_itself_and_is_ready_at_once() -> None:
+    """New versions of bpftrace end it after BEGIN; a probe of ours would keep it."""
+    program = instrument('BEGIN { printf("hello\\n"); }', [], 1.0)
+    assert probes_used(program) == ["BEGIN", "END"]
+    (begin,) = blocks(program, "BEGIN")
+    assert begin.startswith(f'print(("{MARK}", "begin", nsecs)); print(("{MARK}", "ready", nsecs));')
+    assert begin.endswith('printf("hello\\n");')

@@ -7,15 +7,17 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.capture import Capture
-from orchestrator.catalog import load_signal
+from config.manifest import Manifest
+from orchestrator.catalog import Signal, load_signal
 from orchestrator.delivery.sender import Sender
 from orchestrator.limits import Limits
-from orchestrator.output import Output
+from orchestrator.outlet import Outlet
 from orchestrator.pipeline import Pipeline
-from orchestrator.report import closing_line, losses
-from orchestrator.signals.clock import Clock
+from orchestrator.report import closing_line, losses, undelivered
+from orchestrator.signals.clock import Moment
 from parsers.records import Value
+
+LIMITS = Limits(200, 16384, 64)
 
 
 class NoSink:
@@ -37,24 +39,39 @@ class FakeSender:
 
 @pytest.fixture
 def pipeline() -> Pipeline:
-    return Pipeline(
-        [load_signal("exec"), load_signal("tcp")], Limits(200, 16384, 64), Clock(lambda: 0, lambda: 0), NoSink()
+    return Pipeline([load_signal("tcp"), load_signal("exec")], LIMITS, NoSink())
+
+
+def own_pipeline(name: str = "mine") -> Pipeline:
+    return Pipeline([Signal(name, Path(f"{name}.bt"), "", Manifest(summary="s", process="own"))], LIMITS, NoSink())
+
+
+def not_delivered(sender: FakeSender | None) -> list[str]:
+    return undelivered(cast("Sender | None", sender))
+
+
+def closing(pipelines: list[Pipeline], *described: str, log_records: int = 0, data_points: int = 0) -> str:
+    outlet = SimpleNamespace(
+        output=SimpleNamespace(log_records=log_records, data_points=data_points),
+        destinations=SimpleNamespace(described=list(described)),
     )
+    return closing_line(pipelines, cast("Outlet", outlet))
 
 
-def said(pipeline: Pipeline, sender: FakeSender | None = None) -> list[str]:
-    return losses(pipeline, cast("Sender | None", sender))
+def mark(pipeline: Pipeline, **times: int) -> None:
+    pipeline.feed([Value(["orchestrator", what, nsecs]) for what, nsecs in times.items()], Moment(0, 0))
 
 
 def test_no_losses(pipeline: Pipeline) -> None:
-    assert said(pipeline) == []
-    assert said(pipeline, FakeSender(sent=5)) == []
+    assert losses(pipeline) == []
+    assert not_delivered(None) == []
+    assert not_delivered(FakeSender(sent=5)) == []
 
 
 def test_lost_events_name_the_signal_and_the_mend(pipeline: Pipeline) -> None:
     counts = pipeline.counts["exec"]
     counts.emitted, counts.received, counts.lost = 12345, 11111, 1234
-    (line,) = said(pipeline)
+    (line,) = losses(pipeline)
     assert line.startswith("exec: 1,234 of 12,345 events were lost")
     assert "BPFTRACE_PERF_RB_PAGES" in line
 
@@ -71,21 +88,28 @@ def test_lost_events_name_the_signal_and_the_mend(pipeline: Pipeline) -> None:
 def test_what_was_not_read_is_said(pipeline: Pipeline, counter: str, words: str) -> None:
     setattr(pipeline.stream, counter, 1500)
     pipeline.stream.first_unparsed = "a tuple of another shape"
-    assert said(pipeline) == [words]
+    assert losses(pipeline) == [words]
 
 
 def test_what_bpftrace_lost_by_its_own_account_is_not_believed(pipeline: Pipeline) -> None:
     pipeline.stream.reported_lost = 125940
-    assert said(pipeline) == []
+    assert losses(pipeline) == []
+
+
+def test_what_bpftrace_lost_of_a_program_that_does_not_count_itself_is_said() -> None:
+    pipeline = own_pipeline()
+    pipeline.stream.reported_lost = 125940
+    (line,) = losses(pipeline)
+    assert line.startswith("125,940 events were lost, says bpftrace")
 
 
 def test_the_most_frequent_problems_are_said(pipeline: Pipeline) -> None:
     pipeline.stream.problems.update({f"problem {count}": count for count in range(1, 9)})
-    assert said(pipeline) == [f"bpftrace: problem {count} ({count} times)" for count in (8, 7, 6, 5, 4)]
+    assert losses(pipeline) == [f"bpftrace: problem {count} ({count} times)" for count in (8, 7, 6, 5, 4)]
 
 
-def test_what_was_not_delivered_is_said(pipeline: Pipeline) -> None:
-    assert said(pipeline, FakeSender(kept_items=1500, rejected=2, lost_items=3)) == [
+def test_what_was_not_delivered_is_said() -> None:
+    assert not_delivered(FakeSender(kept_items=1500, rejected=2, lost_items=3)) == [
         "1,500 records and points were not delivered; they are kept in undelivered.jsonl",
         "the receiver refused 2 records and points",
         "3 records and points were neither delivered nor kept",
@@ -94,16 +118,34 @@ def test_what_was_not_delivered_is_said(pipeline: Pipeline) -> None:
 
 def test_closing_line(pipeline: Pipeline) -> None:
     pipeline.probes = 30
-    marks = (("begin", 1), ("ready", 1_000_000_000), ("end", 6_040_000_000))
-    pipeline.feed([Value(["orchestrator", what, nsecs]) for what, nsecs in marks])
-    capture = SimpleNamespace(signals=[load_signal("tcp"), load_signal("exec")], pipeline=pipeline)
-    output = SimpleNamespace(log_records=1234, data_points=56)
-    line = closing_line(cast("Capture", capture), cast("Output", output), ["capture.jsonl", "7 delivered"])
+    mark(pipeline, begin=1, ready=1_000_000_000, end=6_040_000_000)
+    line = closing([pipeline], "capture.jsonl", "7 delivered", log_records=1234, data_points=56)
     assert line == "tcp, exec: 5.0 s, 30 probes, 1,234 log records, 56 data points -> capture.jsonl, 7 delivered"
 
 
+def test_closing_line_of_several_processes(pipeline: Pipeline) -> None:
+    """The longest of them, and the probes and stacks of all."""
+    first, second = own_pipeline("first"), own_pipeline("second")
+    for one, probes, end in ((pipeline, 30, 3_000_000_000), (first, 2, 5_500_000_000), (second, 1, 4_000_000_000)):
+        one.probes = probes
+        mark(one, ready=1_000_000_000, end=end)
+    first.stream.stacks.update(a=1000, b=2)
+    second.stream.stacks.update(a=30)
+    line = closing([pipeline, first, second], "capture.jsonl", log_records=1, data_points=2)
+    assert line == (
+        "tcp, exec, first, second: 4.5 s, 33 probes, 1 log records, 2 data points, "
+        "1,032 stacks (of which nothing is made yet) -> capture.jsonl"
+    )
+
+
 def test_closing_line_of_a_run_that_was_stopped_while_starting(pipeline: Pipeline) -> None:
-    capture = SimpleNamespace(signals=[load_signal("tcp")], pipeline=pipeline)
-    output = SimpleNamespace(log_records=0, data_points=0)
-    line = closing_line(cast("Capture", capture), cast("Output", output), ["capture.jsonl"])
-    assert line == "tcp: stopped before all probes were attached"
+    assert closing([pipeline], "capture.jsonl") == "tcp, exec: stopped before all probes were attached"
+
+
+def test_closing_line_of_a_program_that_ended_before_it_was_ready() -> None:
+    """BEGIN { exit(); } is a run all the same."""
+    pipeline = own_pipeline()
+    mark(pipeline, begin=1, end=2)
+    assert closing([pipeline], "capture.jsonl") == (
+        "mine: 0.0 s, 0 probes, 0 log records, 0 data points -> capture.jsonl"
+    )

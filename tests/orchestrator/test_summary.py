@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,6 +89,25 @@ def test_many_histograms_are_added() -> None:
 
 def test_an_empty_histogram_is_no_error() -> None:
     assert "@" not in "".join(show(metric("histogram", [HistogramPoint({}, [1.0], [0, 0])])))
+
+
+@pytest.mark.parametrize("series", [1, 5])
+def test_histograms_without_buckets_are_one_bar(series: int) -> None:
+    points = [HistogramPoint({"server.port": port}, [], [4], 30.0) for port in range(series)]
+    last = show(metric("histogram", points, dimensions=("server.port",)))[-1]
+    assert last.split("|")[0].split() == ["all", str(4 * series)]
+
+
+def test_metrics_that_came_apart_are_shown_together() -> None:
+    summary = Summary()
+    summary.metrics({TCP: [metric("counter", [NumberPoint({}, 1)])]})
+    summary.metrics({TCP: [replace(metric("gauge", [NumberPoint({}, 2)]), name="ebpf.other", description="Others")]})
+    lines = summary.lines(["x/tcp"])
+    assert [line for line in lines if "(" in line] == [
+        "Things that happened (ebpf.things)",
+        "Others (ebpf.other)",
+    ]
+    assert [line.strip() for line in lines if line.strip().isdigit()] == ["1", "2"]
 
 
 def test_only_the_last_metrics_count() -> None:

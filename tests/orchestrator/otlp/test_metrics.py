@@ -62,6 +62,19 @@ def test_gauges_have_no_start() -> None:
     assert (point.start_time_unix_nano, point.time_unix_nano, point.as_int) == (0, TIME, -7)
 
 
+def test_points_of_a_gauge_may_have_times_of_their_own() -> None:
+    (encoded,) = encode(metric("gauge", [NumberPoint({}, 1, 5), NumberPoint({}, 2), NumberPoint({}, 3, 0)]))
+    assert [point.time_unix_nano for point in encoded.gauge.data_points] == [5, TIME, 0]
+
+
+def test_histograms_of_which_only_count_and_sum_are_known() -> None:
+    (encoded,) = encode(metric("histogram", [HistogramPoint({}, [], [4], -1.5), HistogramPoint({}, [], [0], 0.0)]))
+    first, second = encoded.histogram.data_points
+    assert (list(first.explicit_bounds), list(first.bucket_counts)) == ([], [4])
+    assert (first.count, first.HasField("sum"), first.sum) == (4, True, -1.5)
+    assert (second.count, second.HasField("sum"), second.sum) == (0, True, 0.0)
+
+
 def test_histograms() -> None:
     (encoded,) = encode(metric("histogram", [HistogramPoint({"server.port": 1}, [0.001, 0.003], [1, 0, 5])]))
     assert encoded.histogram.aggregation_temporality == metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from orchestrator.catalog import load_signal
+from orchestrator.signals.clock import Moment
 from orchestrator.signals.logs import TRUNCATED, EventReader
 from orchestrator.signals.model import LogRecord
 
 LIMIT = 200
 PIECE = 196
 UNIX = 1_700_000_000_000_000_000
+MOMENT = Moment(unix=42, offset=UNIX)
 EXEC_TAGS = {"exec", "exec_failed", "exec_exit", "exec_path", "exec_args", "exec_failed_path", "exec_failed_args"}
 TIME, PID = 3059424526916, 32499
 
@@ -21,7 +23,7 @@ def reader(name: str) -> EventReader:
 
 
 def read(events: EventReader, data: Sequence[Any]) -> LogRecord:
-    record = events.read_value(data, lambda nsecs: nsecs + UNIX, 42)
+    record = events.read_value(data, MOMENT)
     assert record is not None
     return record
 
@@ -47,8 +49,8 @@ def executed(path: bytes, args: bytes, *, lost: Sequence[int] = (), backwards: b
 def failed(arguments: Sequence[str], path: str = "/bin/x", *, order: Sequence[int] | None = None) -> LogRecord:
     events = reader("exec")
     for index in order if order is not None else range(len(arguments)):
-        assert events.read_value(["exec_failed_args", TIME, PID, index, arguments[index]], int, 0) is None
-    assert events.read_value(["exec_failed_path", TIME, PID, 0, path], int, 0) is None
+        assert events.read_value(["exec_failed_args", TIME, PID, index, arguments[index]], MOMENT) is None
+    assert events.read_value(["exec_failed_path", TIME, PID, 0, path], MOMENT) is None
     return read(events, ["exec_failed", TIME, PID, 32479, 0, -2, "python3"])
 
 
@@ -348,7 +350,7 @@ def test_a_name_can_not_move_a_cursor_or_forge_a_line() -> None:
 )
 def test_read_value_refuses_another_shape(data: list[Any]) -> None:
     with pytest.raises((ValueError, IndexError)):
-        reader("exec").read_value(data, int, 0)
+        reader("exec").read_value(data, MOMENT)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""A program's source -> the manifest that its author did not write. Pure: text in, rules out."""

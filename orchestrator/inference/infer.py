@@ -1,0 +1,71 @@
+"""A program's source -> its manifest: what its maps and lines mean, as far as the source tells."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from msgspec import ValidationError, convert, structs, to_builtins
+
+from config.errors import ConfigError
+from config.manifest import BoolParameter, IntParameter, Manifest, Metric, Parameter, StringParameter
+from orchestrator.inference.maps import infer_maps
+from orchestrator.inference.prints import infer_prints
+from parsers.literals import unescape
+from parsers.script import Annotation, Script, read_script
+
+__all__ = ("infer_manifest",)
+
+_PRINTABLE = "[ -~]*"
+_METRIC_WORDS = ("name", "unit", "description", "instrument", "scale")
+
+
+def infer_manifest(program: str, source: str) -> Manifest:
+    """The manifest of ``program`` (its name, ``biolatency`` for biolatency.bt). Never fails."""
+    script = read_script(source)
+    maps = infer_maps(program, script)
+    return Manifest(
+        summary=script.summary or f"The bpftrace program {program}",
+        process="own",
+        parameters=_parameters(script),
+        metrics={name: _annotated(metric, name, script) for name, metric in maps.metrics.items()},
+        prints=infer_prints(program, script),
+        texts=maps.texts,
+        stacks=maps.stacks,
+    )
+
+
+def _parameters(script: Script) -> dict[str, Parameter]:
+    """``getopt("name", default)`` and ``$1``; what is a number stays one."""
+    found: dict[str, Parameter] = {}
+    for one in script.parameters:
+        default = one.default or ""
+        if one.is_flag or default in {"true", "false"}:
+            found[one.name] = BoolParameter(help="Asked for by the program", default=default == "true")
+        elif re.fullmatch(r"-?\d+", default):
+            found[one.name] = IntParameter(help="Asked for by the program", default=int(default))
+        else:
+            text = unescape(default) if default.startswith('"') else default
+            found[one.name] = StringParameter(help="Asked for by the program", default=text, pattern=_PRINTABLE)
+    return found
+
+
+def _annotated(metric: Metric, name: str, script: Script) -> Metric:
+    """The metric with what ``// otlp: @map name=... unit=... keys=...`` says of it."""
+    for annotation in script.annotations:
+        if annotation.target == f"@{name}":
+            metric = _apply(metric, annotation)
+    return metric
+
+
+def _apply(metric: Metric, annotation: Annotation) -> Metric:
+    changes: dict[str, Any] = {word: annotation.words[word] for word in _METRIC_WORDS if word in annotation.words}
+    names = [name.strip() for name in annotation.words.get("keys", "").split(",")]
+    keys = [
+        structs.replace(key, attribute=names[index]) if index < len(names) and names[index] else key
+        for index, key in enumerate(metric.keys)
+    ]
+    try:
+        return convert(to_builtins(structs.replace(metric, keys=keys, **changes)), Metric)
+    except ValidationError as error:
+        raise ConfigError(f"line {annotation.line}: otlp: {annotation.target}: {error}") from None

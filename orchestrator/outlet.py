@@ -1,0 +1,57 @@
+"""Where signal data leaves: encoded for files and endpoints, and kept for the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from orchestrator.destinations import Destinations, Wishes
+from orchestrator.output import Output
+from orchestrator.signals.model import AttributeValue, LogRecord, Metric, Scope
+from orchestrator.summary import Summary
+from orchestrator.terminal import Terminal
+
+__all__ = ("Outlet",)
+
+
+class Outlet:
+    """A sink with all that hangs on it. Raises UsageError if the file cannot be written."""
+
+    def __init__(
+        self,
+        wishes: Wishes,
+        resource: Mapping[str, AttributeValue],
+        terminal: Terminal,
+        give_up: Callable[[], None],
+    ) -> None:
+        self._terminal = terminal
+        self.destinations = Destinations(wishes.otlp, wishes.output, self.say, give_up)
+        self.output = Output(resource, [self.destinations])
+        is_embedded = wishes.otlp is None and wishes.output is None
+        self._summary = Summary() if wishes.summary or (is_embedded and terminal.interactive) else None
+
+    def say(self, message: str) -> None:
+        """Tell a person."""
+        self._terminal.say(f"orchestrate: {message}")
+
+    def log(self, scope: Scope, record: LogRecord) -> None:
+        """Take one log record."""
+        self.output.log(scope, record)
+        if self._summary is not None:
+            self._summary.log(scope, record)
+
+    def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
+        """Take all metrics of one snapshot."""
+        self.output.metrics(metrics)
+        if self._summary is not None:
+            self._summary.metrics(metrics)
+
+    def close(self, hurry: Callable[[], bool]) -> None:
+        """Send what is left, for a bounded time or until ``hurry``."""
+        self._terminal.progress("sending what is left ...")
+        self.destinations.close(hurry)
+        self._terminal.progress("")
+
+    def summarize(self, names: list[str]) -> None:
+        """Show the summary of these signals, if one was asked for."""
+        if self._summary is not None:
+            self._terminal.block(self._summary.lines([f"bpftrace-orchestrator/{name}" for name in names]))

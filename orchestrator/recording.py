@@ -1,0 +1,119 @@
+"""What ``--record`` writes and ``replay`` reads: bpftrace's own output, and between its lines what gives it meaning.
+
+The first line says what ran and where, each line of type ``moment`` when what follows it was read. All others are
+bpftrace's. A recording of bpftrace alone, JSON or text, has neither; it can be replayed all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from config.manifest import Manifest
+from orchestrator.catalog import Signal
+from orchestrator.limits import Limits
+from orchestrator.signals.clock import Moment
+from orchestrator.signals.model import AttributeValue
+from parsers.framing import LineFramer
+
+__all__ = ("HEADER_PREFIX", "OURS", "Gap", "Header", "Recorder", "read_header", "read_line")
+
+HEADER_PREFIX = b'{"type":"recording",'
+_MOMENT_PREFIX = b'{"type":"moment",'
+_GAP_PREFIX = b'{"type":"gap",'
+# bpftrace itself writes a blank behind the colon.
+OURS = b'{"type":"'
+_VERSION = 1
+
+
+class _RecordedSignal(msgspec.Struct):
+    name: str
+    source: str
+    manifest: Manifest
+
+
+class Header(msgspec.Struct, tag="recording", kw_only=True):
+    """What ran: its signals, the Resource of its data without the run id, and the limits of its bpftrace."""
+
+    version: int = _VERSION
+    resource: dict[str, str | int | float | bool]
+    signals: list[_RecordedSignal]
+    limits: Limits
+
+    @classmethod
+    def of(cls, signals: Sequence[Signal], resource: dict[str, AttributeValue], limits: Limits) -> Header:
+        """The header of a run."""
+        plain = {
+            key: value
+            for key, value in resource.items()
+            if isinstance(value, (str, int, float, bool)) and key != "ebpf.run.id"
+        }
+        recorded = [_RecordedSignal(signal.name, signal.source, signal.manifest) for signal in signals]
+        return cls(resource=plain, signals=recorded, limits=limits)
+
+    def restored(self) -> list[Signal]:
+        """The signals that ran."""
+        return [Signal(one.name, Path(f"{one.name}.bt"), one.source, one.manifest) for one in self.signals]
+
+
+class _MomentLine(msgspec.Struct, tag="moment"):
+    unix: int
+    offset: int
+
+
+class Gap(msgspec.Struct, tag="gap"):
+    """Lines that came faster than they could be read are missing here."""
+
+    lines: int
+
+
+class Recorder:
+    """Writes a recording. Raises OSError where the file cannot be written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._framer = LineFramer()
+        self._encode = msgspec.json.Encoder().encode
+
+    def begin(self, header: Header) -> None:
+        """Say what runs."""
+        self._file.write(self._encode(header) + b"\n")
+
+    def chunk(self, chunk: bytes, moment: Moment) -> None:
+        """Write the lines that ``chunk`` completes, read at ``moment``; ``b""`` is the end."""
+        lines = self._framer.feed(chunk) if chunk else [self._framer.close()]
+        if lines:
+            stamp = self._encode(_MomentLine(moment.unix, moment.offset))
+            self._file.write(b"\n".join([stamp, *lines, b""] if chunk else [stamp, *lines]))
+
+    def gap(self, lines: int) -> None:
+        """Say that lines are missing."""
+        self._framer.gap()
+        self._file.write(self._encode(Gap(lines)) + b"\n")
+
+
+def read_header(line: bytes) -> Header | None:
+    """The header that ``line`` is; None if it is none of ours."""
+    if not line.startswith(HEADER_PREFIX):
+        return None
+    try:
+        header = msgspec.json.decode(line, type=Header)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return header if header.version == _VERSION else None
+
+
+def read_line(line: bytes) -> Moment | Gap | None:
+    """What of ours ``line`` is; None if it is bpftrace's."""
+    try:
+        if line.startswith(_MOMENT_PREFIX):
+            moment = msgspec.json.decode(line, type=_MomentLine)
+            return Moment(moment.unix, moment.offset)
+        if line.startswith(_GAP_PREFIX):
+            return msgspec.json.decode(line, type=Gap)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass
+    return None

@@ -1,0 +1,171 @@
+"""A recording, or bpftrace's own output from anywhere -> the same telemetry as a run's."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from config.manifest import Manifest
+from orchestrator.catalog import Signal
+from orchestrator.errors import UsageError
+from orchestrator.limits import LIMITS
+from orchestrator.options import ReplayOptions
+from orchestrator.outlet import Outlet
+from orchestrator.pipeline import Pipeline, Sink
+from orchestrator.recording import HEADER_PREFIX, OURS, Gap, Header, read_header, read_line
+from orchestrator.report import closing_line, losses, undelivered
+from orchestrator.resource import resource_attributes
+from orchestrator.signals.clock import Moment
+from orchestrator.signals.model import AttributeValue
+from orchestrator.stop import Stop
+from orchestrator.terminal import Terminal
+from orchestrator.timeline import Timeline
+from parsers.framing import LineFramer
+from parsers.records import Record
+from parsers.stream import OutputStream, TextStream, is_json
+
+__all__ = ("Replay", "run_replay")
+
+_CHUNK = 1 << 18
+
+
+def run_replay(options: ReplayOptions) -> int:
+    """Do the replay; return the exit code."""
+    terminal, stop = Terminal(), Stop()
+    with _opened(options.file) as (file, modified), stop.on_signals():
+        head = _read_head(file)
+        header = read_header(head.partition(b"\n")[0])
+        outlet = Outlet(options.wishes, _resource(header), terminal, stop.request)
+        try:
+            replay = Replay(options, head, header, modified, outlet)
+            replay.feed(head.partition(b"\n")[2] if header else head)
+            while not stop() and (chunk := file.read(_CHUNK)):
+                replay.feed(chunk)
+                outlet.output.tick()
+            replay.close()
+            outlet.output.flush()
+        finally:
+            outlet.close(stop.insisted)
+    outlet.summarize(list(replay.pipeline.counts))
+    return _conclude(replay, outlet, terminal)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
+    """The file, and when it was last written, in Unix nanoseconds."""
+    if path == "-":
+        yield sys.stdin.buffer, time.time_ns()
+        return
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - it is closed below
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    with file:
+        yield file, os.fstat(file.fileno()).st_mtime_ns
+
+
+def _read_head(file: BinaryIO) -> bytes:
+    """The first bytes; of a recording the whole first line, which holds the programs."""
+    head = file.read(_CHUNK)
+    while head.startswith(HEADER_PREFIX) and b"\n" not in head and (more := file.read(_CHUNK)):
+        head += more
+    return head
+
+
+def _resource(header: Header | None) -> dict[str, AttributeValue]:
+    """That of the recorded host, where it is known; the run is a new one."""
+    run_id = uuid.uuid4().hex
+    return {**header.resource, "ebpf.run.id": run_id} if header else resource_attributes(run_id)
+
+
+class Replay:
+    """Feeds a pipeline from a file's bytes."""
+
+    def __init__(self, options: ReplayOptions, head: bytes, header: Header | None, modified: int, sink: Sink) -> None:
+        json = header is not None or is_json(head)
+        signals = options.signals or (header.restored() if header else [_unknown(options.file)])
+        self.is_recording = header is not None
+        self._stream = OutputStream() if json else TextStream()
+        self.pipeline = Pipeline(signals, header.limits if header else LIMITS, sink, whole_lines=not json)
+        self.pipeline.as_written = header is None
+        self._framer = LineFramer()
+        self._timeline = Timeline(
+            modified if options.start is None else options.start, head, exact=options.start is not None
+        )
+        self._moment = self._timeline.moment()
+        self._has_moments = header is not None
+        self._records: list[Record] = []
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._lines(self._framer.feed(chunk))
+        if not self._has_moments:
+            self._flush()
+
+    def close(self) -> None:
+        """The file is at its end."""
+        rest = self._framer.close()
+        if not rest.startswith(OURS):  # a line of ours that was cut says nothing
+            self._take(self._stream.feed(rest))
+        self._take(self._stream.close())
+        self._flush()
+        self.pipeline.close()
+
+    def _lines(self, lines: Sequence[bytes]) -> None:
+        """Decode the lines between those that are ours together."""
+        begin = 0
+        for index, line in enumerate(lines):
+            if line.startswith(OURS) and (found := read_line(line)) is not None:
+                self._decode(lines[begin:index])
+                begin = index + 1
+                self._apply(found)
+        self._decode(lines[begin:])
+
+    def _decode(self, lines: Sequence[bytes]) -> None:
+        if lines:
+            self._take(self._stream.feed(b"\n".join([*lines, b""])))
+
+    def _apply(self, found: Moment | Gap) -> None:
+        if isinstance(found, Gap):
+            self._stream.gap()
+            self.pipeline.stream.dropped_lines = found.lines
+            return
+        self._flush()
+        self._moment, self._has_moments = found, True
+
+    def _take(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if not self._has_moments and self._timeline.advance(record):
+                self._flush()
+                self._moment = self._timeline.moment()
+            self._records.append(record)
+
+    def _flush(self) -> None:
+        self.pipeline.feed(self._records, self._moment)
+        self._records = []
+
+
+def _unknown(file: str) -> Signal:
+    """A program of which nothing is known but what it printed."""
+    name = "stdin" if file == "-" else Path(file).name.partition(".")[0]
+    return Signal(name, Path(f"{name}.bt"), "", Manifest(summary=f"What {name} holds", process="own"))
+
+
+def _conclude(replay: Replay, outlet: Outlet, terminal: Terminal) -> int:
+    cut = replay.is_recording and not replay.pipeline.ended and not replay.pipeline.as_written
+    lost = [
+        *(["the recording is cut off: what bpftrace counted last is not in it"] if cut else []),
+        *outlet.destinations.problems,
+        *losses(replay.pipeline),
+        *undelivered(outlet.destinations.sender),
+    ]
+    for loss in lost:
+        outlet.say(loss)
+    terminal.say(closing_line([replay.pipeline], outlet))
+    return 1 if lost else 0

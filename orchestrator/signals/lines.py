@@ -1,0 +1,246 @@
+"""Lines and values that a program prints for people -> log records, by the manifest's ``prints``.
+
+A line can come in pieces: ``time("%H:%M:%S ")``, then ``printf("%d ", pid)``, then ``join(args->argv)``. In JSON each
+statement is a record of its own; in text only the whole line is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from config.manifest import Field, Piece, Print
+from orchestrator.signals.attributes import Setter, compile_attribute, number
+from orchestrator.signals.clock import Moment
+from orchestrator.signals.model import AttributeValue, LogRecord
+from orchestrator.signals.tables import Table
+from orchestrator.signals.values import as_text, readable
+from parsers.printf import UNSURE, Kind, PrintfMatcher
+from parsers.records import Data
+from parsers.strftime import time_pattern
+
+__all__ = ("LineReader",)
+
+_KINDS: dict[str, Kind] = {"comm": "comm", "word": "word", "address": "address"}
+# Pieces of a line that does not end are given up as a line of their own beyond this.
+_MOST_PIECES = 256
+
+
+class LineReader:
+    """Reads what one program prints. ``name`` is the event name of what no rule knows.
+
+    ``whole_lines``: the records come from text output, in which the statements of a line are one.
+    """
+
+    def __init__(self, prints: Sequence[Print], name: str, *, whole_lines: bool) -> None:
+        self._name = name
+        compiled = [_compile(one) for one in prints]
+        self._values = [piece for pieces in compiled for piece in pieces if piece.kind == "print"]
+        self._candidates: dict[str, list[_CompiledPiece]] = {}
+        if whole_lines:
+            self._candidates["printf"] = [
+                line for one, pieces in zip(prints, compiled, strict=True) for line in _whole(one, pieces)
+            ]
+        else:
+            for piece in [piece for pieces in compiled for piece in pieces]:
+                self._candidates.setdefault(piece.kind, []).append(piece)
+        # Banners and headers say the same always: they need no match, and keep out of the way of what does.
+        everything = [piece for found in self._candidates.values() for piece in found]
+        self._constant = {piece.constant: piece for piece in everything if piece.constant is not None}
+        self._candidates = {
+            kind: [piece for piece in found if piece.constant is None] for kind, found in self._candidates.items()
+        }
+        self._has_rules = bool(prints)
+        self._table: Table | None = None
+        self._pending: _Line | None = None
+        self._moment = Moment(0, 0)
+
+    def text(self, kind: str, text: str, moment: Moment) -> Iterator[LogRecord]:
+        """The records that a piece of text completes; it is a whole line if it ends one."""
+        piece: _CompiledPiece | None = self._constant.get(text)
+        values: Sequence[Any] = ()
+        if piece is None:
+            piece, values = _best(self._candidates.get(kind, ()), text)
+        if self._pending is not None and not self._pending.can_have(piece):
+            yield from self.flush()
+        self._moment = moment
+        line = self._pending or _Line()
+        self._pending = None
+        line.add(text, piece, values)
+        if line.pieces >= _MOST_PIECES or (piece.ends if piece is not None else kind == "join" or text.endswith("\n")):
+            yield from self._record(line, moment)
+        else:
+            self._pending = line
+
+    def value(self, data: Data, moment: Moment) -> Iterator[LogRecord]:
+        """The record of a printed value."""
+        elements = data if isinstance(data, list) else [data]
+        fitting = [piece for piece in self._values if piece.fits(elements)]
+        best = max((piece.constants for piece in fitting), default=0)
+        fitting = [piece for piece in fitting if piece.constants == best]
+        piece = fitting[0] if fitting and all(one.fields == fitting[0].fields for one in fitting) else None
+        line = _Line()
+        line.add(as_text(data), piece, elements if piece else ())
+        yield from self._record(line, moment)
+
+    def flush(self) -> Iterator[LogRecord]:
+        """The record of a line that was begun and will not be ended."""
+        line, self._pending = self._pending, None
+        if line is not None:
+            yield from self._record(line, self._moment)
+
+    def _read_row(self, text: str, attributes: dict[str, AttributeValue]) -> None:
+        """Read a line under a header, where there is no rule for it."""
+        table = Table.of(text)
+        if table is not None:
+            self._table = table
+        elif self._table is not None:
+            attributes.update(self._table.row(text))
+
+    def _record(self, line: _Line, moment: Moment) -> Iterator[LogRecord]:
+        body = readable(line.text.strip("\r\n"))
+        if not body.strip() or line.name == _ONLY_TIME:
+            return
+        if not self._has_rules and line.pieces == 1:
+            self._read_row(body, line.attributes)
+        time = moment.unix if line.nsecs is None else moment.to_unix(line.nsecs)
+        yield LogRecord(time, moment.unix, line.name or self._name, line.severity, body, line.attributes)
+
+
+# A line that is nothing but a time heads what follows; that has times of its own.
+_ONLY_TIME = ""
+
+
+@dataclass(slots=True)
+class _Line:
+    """What of a line has come so far."""
+
+    text: str = ""
+    name: str | None = None
+    severity: str = "info"
+    nsecs: int | None = None
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+    pieces: int = 0
+    first: _CompiledPiece | None = None
+    last: _CompiledPiece | None = None
+
+    def can_have(self, piece: _CompiledPiece | None) -> bool:
+        """Whether ``piece`` can go on with this line, or begins another one while this one waits for its end."""
+        if piece is None or self.last is None or not piece.begins:
+            return True
+        return not self.last.has_next and piece is not self.first
+
+    def add(self, text: str, piece: _CompiledPiece | None, values: Sequence[Any]) -> None:
+        """Add a piece and what it tells."""
+        self.text += text
+        self.pieces += 1
+        self.first, self.last = self.first or piece, piece or self.last
+        if piece is None:
+            return
+        if not self.name:
+            self.name, self.severity = piece.name, piece.severity
+        self.attributes.update(piece.attributes)
+        for (rule, put), value in zip(piece.setters, values, strict=piece.constant is None):
+            if value is UNSURE or rule.equals is not None:
+                continue
+            if rule.type == "time":
+                self.nsecs = number(value)
+            elif rule.attribute or rule.also:
+                put(value, self.attributes)
+
+
+class _CompiledPiece:
+    """One of the statements that print a line, or all of them. ``has_next``: another one follows for certain."""
+
+    def __init__(self, rule: Print, pieces: Sequence[Piece], *, begins: bool, has_next: bool) -> None:
+        self.name, self.severity, self.attributes = rule.name, rule.severity, rule.attributes
+        self.begins, self.has_next = begins, has_next
+        self.fields = [field for piece in pieces for field in piece.fields]
+        self.setters: list[tuple[Field, Setter]] = [
+            (field, compile_attribute(field, is_number=field.type == "int")) for field in self.fields
+        ]
+        self.constants = sum(field.equals is not None for field in self.fields)
+        first = pieces[0]
+        self._time = time_pattern(first.time) if first.time else None
+        rest = pieces[1:] if first.time else pieces
+        self.kind = "time" if not rest else "join" if first.join else "print" if first.print else "printf"
+        if self.kind == "time" and (first.time or "").endswith("\n"):
+            self.name = _ONLY_TIME
+        text = "".join(map(_as_format, rest))
+        self.ends = self.kind in {"join", "print"} or (text or first.time or "").endswith("\n")
+        self._matcher = PrintfMatcher(text, [_KINDS.get(field.type, "any") for field in self.fields]) if rest else None
+        self.constant = _constant(text, self.fields) if self.kind == "printf" and self._time is None else None
+        self.specific = (self._matcher.literal_size if self._matcher else 0) + sum(
+            len(field.equals or "") for field in self.fields
+        )
+
+    def match(self, text: str) -> Sequence[Any] | None:
+        """The values in ``text``; None if it was not printed by this."""
+        if self._time is not None:
+            found = self._time.match(text)
+            if found is None:
+                return None
+            text = text[found.end() :]
+        if self._matcher is None:
+            return () if not text else None
+        # In JSON, join() says nothing of the newline that it ends with.
+        values = self._matcher.match(text + "\n" if self.kind == "join" and not text.endswith("\n") else text)
+        return values if values is not None and self._has_constants(values) else None
+
+    def fits(self, elements: Sequence[Data]) -> bool:
+        """Whether a printed value can be this one's."""
+        return len(elements) == len(self.fields) and self._has_constants(elements)
+
+    def _has_constants(self, values: Sequence[Any]) -> bool:
+        return all(
+            field.equals is None or value is UNSURE or field.equals == str(value)
+            for field, value in zip(self.fields, values, strict=True)
+        )
+
+
+def _compile(rule: Print) -> list[_CompiledPiece]:
+    last = len(rule.pieces) - 1
+    return [
+        _CompiledPiece(rule, [piece], begins=index == 0, has_next=index < last)
+        for index, piece in enumerate(rule.pieces)
+    ]
+
+
+def _whole(rule: Print, pieces: Sequence[_CompiledPiece]) -> Iterator[_CompiledPiece]:
+    """A line as one piece; not one that does not end, or that holds a time somewhere else than first."""
+    if pieces[-1].ends and not any(piece.time for piece in rule.pieces[1:]):
+        yield _CompiledPiece(rule, rule.pieces, begins=True, has_next=False)
+
+
+def _as_format(piece: Piece) -> str:
+    """The printf format that would print the same."""
+    if piece.join:
+        return "%s\n"
+    if piece.print:
+        text = ", ".join("%s" for _ in piece.fields)
+        return f"({text})\n" if len(piece.fields) > 1 else f"{text}\n"
+    return piece.printf or ""
+
+
+def _constant(text: str, fields: Sequence[Field]) -> str | None:
+    """What a format always prints, all arguments being constants; None if that is not so, or not certain."""
+    if any(field.equals is None for field in fields):
+        return None
+    arguments = tuple(int(field.equals or "0") if field.type == "int" else field.equals for field in fields)
+    try:
+        return text % arguments
+    except (ValueError, TypeError):
+        return None
+
+
+def _best(pieces: Iterable[_CompiledPiece], text: str) -> tuple[_CompiledPiece | None, Sequence[Any]]:
+    """The piece that fits ``text`` best: the one with most text of its own."""
+    best: tuple[_CompiledPiece | None, Sequence[Any]] = (None, ())
+    for piece in pieces:
+        if best[0] is not None and piece.specific <= best[0].specific:
+            continue
+        values = piece.match(text)
+        if values is not None:
+            best = (piece, values)
+    return best

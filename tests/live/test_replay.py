@@ -1,0 +1,116 @@
+"""What was recorded gives the same telemetry again, in any version, without bpftrace or root."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.harness import TIMEOUT, CountingServer, Run, Telemetry, start_processes
+
+TOOLS = ["opensnoop", "statsnoop", "killsnoop", "syscount", "execsnoop"]
+
+
+def canonical(path: Path) -> tuple[Counter[str], list[str]]:
+    """Log records as they are, in any order of batches; metrics request by request; all without the run's id."""
+    logs: Counter[str] = Counter()
+    metrics = []
+    for line in path.read_text().splitlines():
+        request = json.loads(re.sub(r'("ebpf.run.id","value":\{"stringValue":)"[0-9a-f]+"', r'\1"RUN"', line))
+        for resource in request.get("resourceLogs", []):
+            logs.update(records_of(resource))
+        if "resourceMetrics" in request:
+            metrics.append(json.dumps(request, sort_keys=True))
+    return logs, metrics
+
+
+def records_of(resource: dict[str, Any]) -> Iterator[str]:
+    shared = json.dumps(resource["resource"], sort_keys=True)
+    for scope in resource["scopeLogs"]:
+        for record in scope["logRecords"]:
+            del record["observedTimeUnixNano"]
+            yield shared + scope["scope"]["name"] + json.dumps(record, sort_keys=True)
+
+
+def replay(folder: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "replay", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+    return done.returncode, done.stderr
+
+
+def workload(marker: str) -> None:
+    CountingServer(b"answer\n").fetch(20)
+    for execution in start_processes(16, marker):
+        assert execution.pid
+
+
+def record(folder: Path, target: str, bpftrace: str) -> None:
+    arguments = ("--record", "recording", "--output", "a.jsonl", "--interval", "300ms", "--bpftrace", bpftrace)
+    run = Run(folder, target, *arguments).ready()
+    workload(f"marker-{uuid.uuid4().hex}")
+    code, _, stderr = run.stop()
+    assert code == 0, stderr
+
+
+def test_a_replay_of_the_signals_is_the_run_again(tmp_path: Path, bpftrace: str) -> None:
+    record(tmp_path, "tcp,exec", bpftrace)
+    code, stderr = replay(tmp_path, "recording", "--output", "b.jsonl")
+    assert code == 0, stderr
+    run, again = canonical(tmp_path / "a.jsonl"), canonical(tmp_path / "b.jsonl")
+    assert sum(run[0].values()) >= 16
+    assert len(run[1]) >= 2
+    assert again == run
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_replay_of_a_tool_is_the_run_again(tmp_path: Path, tool: str) -> None:
+    found = next((path for path in map(Path, (f"/usr/sbin/{tool}.bt", f"/usr/bin/{tool}.bt")) if path.exists()), None)
+    assert found is not None, f"{tool}.bt belongs to Debian's bpftrace"
+    record(tmp_path, str(found), "bpftrace")
+    code, stderr = replay(tmp_path, "recording", "--output", "b.jsonl")
+    assert code == 0, stderr
+    run, again = canonical(tmp_path / "a.jsonl"), canonical(tmp_path / "b.jsonl")
+    assert sum(run[0].values()) + len(run[1]) > 3
+    assert again == run
+
+
+def test_bpftrace_alone_can_be_replayed(tmp_path: Path, bpftrace: str) -> None:
+    """JSON and text of the same program, from standard output, with and without its source."""
+    program = (
+        'BEGIN { printf("%-6s %s\\n", "PID", "COMM"); printf("%-6d %s\\n", 42, "a b"); @x["k"] = count(); exit(); }'
+    )
+    (tmp_path / "some.bt").write_text(program)
+    found = {}
+    for form in ("json", "text"):
+        output = subprocess.run(
+            [bpftrace, "-f", form, "-e", program], capture_output=True, check=True, timeout=TIMEOUT
+        ).stdout
+        (tmp_path / "capture").write_bytes(output)
+        for meaning in ((), ("--script", "some.bt")):
+            (tmp_path / "out.jsonl").unlink(missing_ok=True)
+            code, stderr = replay(tmp_path, "capture", *meaning, "--start", "1700000000", "--output", "out.jsonl")
+            assert code == 0, stderr
+            telemetry = Telemetry.read((tmp_path / "out.jsonl").read_text())
+            assert [record.body.string_value for _, record in telemetry.logs] == ["PID    COMM", "42     a b"]
+            assert {record.time_unix_nano for _, record in telemetry.logs} == {1_700_000_000 * 10**9}
+            found[form, meaning] = telemetry
+    for form in ("json", "text"):
+        assert found[form, ()].logs[1][0] == {"process.pid": 42, "thread.name": "a b"}
+        exact = found[form, ("--script", "some.bt")]
+        (metric,) = [snapshot["ebpf.some.x"] for snapshot in exact.snapshots if "ebpf.some.x" in snapshot]
+        assert metric.sum.is_monotonic
+        assert [point.as_int for point in metric.sum.data_points] == [1]
