@@ -93,8 +93,8 @@ class Hist:
 class TimeSeries:
     """A ``tseries()`` map (0.24 and later): per key the intervals that have a value, each with its start.
 
-    A start is a date and time in the local zone of the host, nanoseconds at its end: ``2026-11-23 06:14:50.200000000``.
-    Text output gives the time only: ``06:14:51.600``.
+    A start is a date and time in UTC, nanoseconds at its end: ``2026-11-23 06:14:50.200000000``. Text output gives the
+    time of day only, in the zone of the host: ``06:14:51.600``.
     """
 
     name: str
@@ -119,7 +119,7 @@ class LostEvents:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What went wrong at run time: ``kind`` is helper_error, runtime_error, errorf or warnf."""
+    """What went wrong at run time: ``kind`` is helper_error, runtime_error, errorf or warnf; of text, error or warning."""
 
     kind: str
     message: str

@@ -6,21 +6,29 @@ from parsers.framing import MAX_LINE, LineFramer
 from parsers.json_output import JsonDecoder
 from parsers.records import Record, Unparsed
 
-__all__ = ("OutputStream",)
+__all__ = ("OutputStream", "TextStream", "is_json")
+
+
+def is_json(head: bytes) -> bool:
+    """Whether output that begins with ``head`` is JSON: its first line that is not blank is a record."""
+    return head.lstrip().startswith(b'{"type"')
 
 
 class OutputStream:
-    """Feed chunks as they come, ``close()`` at the end; both return the records that they complete."""
+    """Feed chunks as they come, ``close()`` at the end; both return the records that they complete.
 
-    def __init__(self, max_line: int = MAX_LINE) -> None:
+    ``version`` is bpftrace's, ``(0, 17)``, if it is known; see ``JsonDecoder`` for what depends on it.
+    """
+
+    def __init__(self, max_line: int = MAX_LINE, version: tuple[int, ...] | None = None) -> None:
         self._framer = LineFramer(max_line)
-        self._decoder = JsonDecoder()
+        self._decoder = JsonDecoder(version)
         self._oversized = 0
 
     def feed(self, chunk: bytes) -> list[Record]:
         """Return the records of the lines that ``chunk`` completes."""
-        decode = self._decoder.decode
-        records = [record for line in self._framer.feed(chunk) if (record := decode(line)) is not None]
+        decode = self._decoder.decode_all
+        records = [record for line in self._framer.feed(chunk) for record in decode(line)]
         while self._oversized < self._framer.oversized:
             self._oversized += 1
             records.append(Unparsed(b"", "line too long"))
@@ -31,6 +39,32 @@ class OutputStream:
         self._framer.gap()
 
     def close(self) -> list[Record]:
-        """Return the record of a last line without its newline; a cut one is ``Unparsed``."""
-        record = self._decoder.decode(self._framer.close())
-        return [] if record is None else [record]
+        """Return the records of a last line without its newline; a cut one is ``Unparsed``."""
+        return self._decoder.decode_all(self._framer.close())
+
+
+class TextStream:
+    """The same for bpftrace's text output, what a person sees in a terminal."""
+
+    def __init__(self, max_line: int = MAX_LINE) -> None:
+        from parsers.text_output import TextDecoder  # noqa: PLC0415 - a grammar, which JSON output does without
+
+        self._framer = LineFramer(max_line)
+        self._decoder = TextDecoder()
+        self._oversized = 0
+
+    def feed(self, chunk: bytes) -> list[Record]:
+        """Return the records that ``chunk`` completes."""
+        records = [record for line in self._framer.feed(chunk) for record in self._decoder.feed(line)]
+        while self._oversized < self._framer.oversized:
+            self._oversized += 1
+            records.append(Unparsed(b"", "line too long"))
+        return records
+
+    def gap(self) -> None:
+        """Say that bytes are missing from here on."""
+        self._framer.gap()
+
+    def close(self) -> list[Record]:
+        """Return what was not complete until now."""
+        return self._decoder.close(self._framer.close())
