@@ -173,7 +173,7 @@ class Print(_Closed, frozen=True):
 
 
 class TextMap(_Closed, frozen=True):
-    """A map whose values are no numbers (text, tuples): a log record for each entry when the program prints it."""
+    """A map whose values are no numbers (text, tuples, structs): a log record for each entry when it is printed."""
 
     name: NonEmpty
     keys: list[Key] = []

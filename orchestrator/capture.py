@@ -36,13 +36,18 @@ class Capture:
     """A started bpftrace. ``pump`` it often: each call passes on what has come."""
 
     def __init__(
-        self, process: BpftraceProcess, signals: Sequence[Signal], sink: Sink, recorder: Recorder | None = None
+        self,
+        process: BpftraceProcess,
+        signals: Sequence[Signal],
+        sink: Sink,
+        recorder: Recorder | None = None,
+        version: tuple[int, ...] | None = None,
     ) -> None:
         self.process = process
         self.signals = signals
         self.pipeline = Pipeline(signals, LIMITS, sink)
         self._clock = Clock()
-        self._stream = OutputStream()
+        self._stream = OutputStream(version=version)
         self._recorder = recorder
         self._plain: list[str] = []
         self.problems: list[str] = []

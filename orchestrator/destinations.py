@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -15,18 +14,9 @@ if TYPE_CHECKING:
     from orchestrator.delivery.sender import Sender
     from orchestrator.delivery.transport import Request
 
-__all__ = ("Destinations", "Wishes")
+__all__ = ("Destinations",)
 
 _FINISH_SECONDS = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """Where the data is to go: a file, an endpoint, a summary. Without the first two it is a file, with a summary."""
-
-    output: str | None
-    otlp: OtlpSettings | None
-    summary: bool
 
 
 class Destinations:

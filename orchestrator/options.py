@@ -18,8 +18,8 @@ from config.parameters import Assignment, resolve_parameters
 from config.resource import check_resource_variables
 from config.settings import RunSettings, assignments, load_run_settings
 from orchestrator.catalog import Signal, find_signals, signal_names
-from orchestrator.destinations import Wishes
 from orchestrator.errors import UsageError
+from orchestrator.wishes import Wishes
 
 if TYPE_CHECKING:
     import argparse

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from orchestrator.destinations import Destinations, Wishes
+from orchestrator.destinations import Destinations
 from orchestrator.output import Output
 from orchestrator.signals.model import AttributeValue, LogRecord, Metric, Scope
 from orchestrator.summary import Summary
 from orchestrator.terminal import Terminal
+from orchestrator.wishes import Wishes
 
 __all__ = ("Outlet",)
 

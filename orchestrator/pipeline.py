@@ -198,6 +198,7 @@ class Pipeline:
         if self._snapshot is not None:
             self._snapshot[record.name] = record
         elif self._own is not None and not self._is_repeated(self._own, record):
+            self._logs(self._own.flush())  # printf("a second: "); print(@x);
             if self.ended:
                 self._final.add(record.name)
             if record.name in self._loose:

@@ -6,7 +6,7 @@ bpftrace's. A recording of bpftrace alone, JSON or text, has neither; it can be 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,15 +36,22 @@ class _RecordedSignal(msgspec.Struct):
 
 
 class Header(msgspec.Struct, tag="recording", kw_only=True):
-    """What ran: its signals, the Resource of its data without the run id, and the limits of its bpftrace."""
+    """What ran: its signals, the Resource of its data without the run id, and its bpftrace (``None``: not asked)."""
 
     version: int = _VERSION
     resource: dict[str, str | int | float | bool]
     signals: list[_RecordedSignal]
     limits: Limits
+    bpftrace: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, signals: Sequence[Signal], resource: dict[str, AttributeValue], limits: Limits) -> Header:
+    def of(
+        cls,
+        signals: Sequence[Signal],
+        resource: Mapping[str, AttributeValue],
+        limits: Limits,
+        bpftrace: tuple[int, ...] | None = None,
+    ) -> Header:
         """The header of a run."""
         plain = {
             key: value
@@ -52,7 +59,7 @@ class Header(msgspec.Struct, tag="recording", kw_only=True):
             if isinstance(value, (str, int, float, bool)) and key != "ebpf.run.id"
         }
         recorded = [_RecordedSignal(signal.name, signal.source, signal.manifest) for signal in signals]
-        return cls(resource=plain, signals=recorded, limits=limits)
+        return cls(resource=plain, signals=recorded, limits=limits, bpftrace=bpftrace)
 
     def restored(self) -> list[Signal]:
         """The signals that ran."""

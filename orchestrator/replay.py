@@ -91,7 +91,7 @@ class Replay:
         json = header is not None or is_json(head)
         signals = options.signals or (header.restored() if header else [_unknown(options.file)])
         self.is_recording = header is not None
-        self._stream = OutputStream() if json else TextStream()
+        self._stream = OutputStream(version=header.bpftrace if header else None) if json else TextStream()
         self.pipeline = Pipeline(signals, header.limits if header else LIMITS, sink, whole_lines=not json)
         self.pipeline.as_written = header is None
         self._framer = LineFramer()

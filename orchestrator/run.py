@@ -126,7 +126,8 @@ class _Run:
         captures: list[Capture] = []
         try:
             self._terminal.progress("starting bpftrace ...")
-            captures = self._start(launch, processes, outlet, _make_recorder(record, resource))
+            version = _version(launch, processes)
+            captures = self._start(launch, processes, outlet, _make_recorder(record, resource, version), version)
             for name, why in self._failed.items():
                 outlet.say(f"{name} cannot run: {why}")
             self._trace(captures, outlet.output)
@@ -143,6 +144,7 @@ class _Run:
         processes: Sequence[_Started],
         sink: Sink,
         recorder: Callable[[Sequence[Signal]], Recorder | None],
+        version: tuple[int, ...] | None,
     ) -> list[Capture]:
         """Wait for all programs. Raises HostError if none can run."""
         from orchestrator.capture import Capture, start_capture  # noqa: PLC0415
@@ -154,7 +156,7 @@ class _Run:
                     launch,
                     process,
                     signals,
-                    lambda started, chosen: Capture(started, chosen, sink, recorder(chosen)),
+                    lambda started, chosen: Capture(started, chosen, sink, recorder(chosen), version),
                     self._stop,
                 )
             except HostError as error:
@@ -231,8 +233,17 @@ def _end(capture: Capture) -> str:
     return ""
 
 
+def _version(launch: Launch, processes: Sequence[_Started]) -> tuple[int, ...] | None:
+    """The version of bpftrace, on which the form of text in keys depends; signals of ours have none there."""
+    if not any(signal.manifest.process == "own" for _, signals in processes for signal in signals):
+        return None
+    with contextlib.suppress(HostError):
+        return bpftrace.read_version(launch.path)
+    return None
+
+
 def _make_recorder(
-    record: BinaryIO | None, resource: dict[str, AttributeValue]
+    record: BinaryIO | None, resource: dict[str, AttributeValue], version: tuple[int, ...] | None
 ) -> Callable[[Sequence[Signal]], Recorder | None]:
     """What begins the recording anew for each bpftrace that is tried; the last one is the one that runs."""
     if record is None:
@@ -244,7 +255,7 @@ def _make_recorder(
         record.seek(0)
         record.truncate()
         recorder = Recorder(record)
-        recorder.begin(Header.of(signals, resource, LIMITS))
+        recorder.begin(Header.of(signals, resource, LIMITS, version))
         return recorder
 
     return begin

@@ -83,13 +83,14 @@ class _Map:
         )
 
     def _holds_text(self) -> bool:
+        """Whether its values are no numbers: text, tuples, or the struct that a pointer leads to."""
         values = [
             (one.arguments[0], meaning_of(one.arguments[0], Scope(self._script, one.probe)))
             for one in self._assignments
             if one.operator == "=" and one.arguments
         ]
         return any(
-            meaning.type in {"string", "comm", "word", "address", "stack"} or _is_tuple(text)
+            meaning.type in {"string", "comm", "word", "address", "stack"} or _is_tuple(text) or text.startswith("*$")
             for text, meaning in values
         )
 
@@ -117,6 +118,8 @@ class _Map:
     def _only_grows(self, one: MapAssignment) -> bool:
         """Whether what is added is never negative, as far as its name, or the probe's predicate, tells."""
         text = " ".join(one.arguments)
+        if text.startswith("-"):
+            return False
         predicate = self._script.probes[one.probe].predicate or "" if one.probe >= 0 else ""
         return bool(_SIZES.search(text)) or bool(re.search(r"(?:ret|retval)\s*>=?\s*\d", predicate))
 
@@ -149,12 +152,14 @@ class _Map:
         return (plain and self._name in self._script.reads) or self._forgets_keys()
 
     def _unit(self) -> str:
+        if self._functions & {"count"} or not self._first.arguments:
+            return "1"
+        meaning = meaning_of(self._first.arguments[0], Scope(self._script, self._first.probe))
+        if meaning.literal is not None:
+            return "1"
         for pattern, unit in _UNITS:
             if re.search(pattern, self._name.lower()):
                 return unit
-        if self._functions & {"count", "tseries"} or not self._first.arguments:
-            return "1"
-        meaning = meaning_of(self._first.arguments[0], Scope(self._script, self._first.probe))
         if meaning.scale is not None:
             return _TIME_UNITS.get(meaning.scale, "1")
         attribute = meaning.attribute or ""

@@ -118,12 +118,20 @@ def _numbered(meanings: Sequence[Meaning], conversions: Sequence[Conversion]) ->
 
 def _field(meaning: Meaning, conversion: Conversion, index: int) -> Field:
     if meaning.literal is not None:  # it never changes: the body has it
-        return Field(type="int" if conversion.letter in _NUMBERS else "string", equals=meaning.literal)
+        is_number = conversion.letter in _NUMBERS
+        return Field(type="int" if is_number else "string", equals=_printed(meaning.literal, conversion))
     attribute = meaning.attribute or f"ebpf.field_{index}"
     if conversion.letter in _NUMBERS:
         return Field(attribute=attribute, type="time" if meaning.type == "time" else "int", scale=meaning.scale)
     kind = meaning.type if meaning.type in {"comm", "word", "address"} else "string"
     return Field(attribute=attribute, type=kind)
+
+
+def _printed(literal: str, conversion: Conversion) -> str | None:
+    """How a constant is printed, where that is just as it is written."""
+    if conversion.letter in "diu":
+        return literal if re.fullmatch(r"0|[1-9]\d*", literal) else None
+    return literal if conversion.letter == "s" and conversion.precision is None else None
 
 
 def _value_fields(expression: str, scope: Scope) -> list[Field]:

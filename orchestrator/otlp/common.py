@@ -28,10 +28,13 @@ def _set_value(target: AnyValue, value: AttributeValue) -> None:
         target.int_value = value
     elif isinstance(value, float):
         target.double_value = value
-    else:
+    elif isinstance(value, Mapping):
+        target.kvlist_value.SetInParent()
+        add_attributes(target.kvlist_value.values, value)
+    elif value is not None:
         target.array_value.SetInParent()
         for item in value:
-            _set_text(target.array_value.values.add(), item)
+            _set_value(target.array_value.values.add(), item)
 
 
 def _set_text(target: AnyValue, text: str) -> None:

@@ -6,6 +6,7 @@ statement is a record of its own; in text only the whole line is there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from config.manifest import Field, Piece, Print
 from orchestrator.signals.attributes import Setter, compile_attribute, number
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import AttributeValue, LogRecord
+from orchestrator.signals.series import is_number
 from orchestrator.signals.tables import Table
 from orchestrator.signals.values import as_text, readable
 from parsers.printf import UNSURE, Kind, PrintfMatcher
@@ -25,6 +27,7 @@ __all__ = ("LineReader",)
 _KINDS: dict[str, Kind] = {"comm": "comm", "word": "word", "address": "address"}
 # Pieces of a line that does not end are given up as a line of their own beyond this.
 _MOST_PIECES = 256
+_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,19})")
 
 
 class LineReader:
@@ -35,22 +38,12 @@ class LineReader:
 
     def __init__(self, prints: Sequence[Print], name: str, *, whole_lines: bool) -> None:
         self._name = name
-        compiled = [_compile(one) for one in prints]
-        self._values = [piece for pieces in compiled for piece in pieces if piece.kind == "print"]
-        self._candidates: dict[str, list[_CompiledPiece]] = {}
-        if whole_lines:
-            self._candidates["printf"] = [
-                line for one, pieces in zip(prints, compiled, strict=True) for line in _whole(one, pieces)
-            ]
-        else:
-            for piece in [piece for pieces in compiled for piece in pieces]:
-                self._candidates.setdefault(piece.kind, []).append(piece)
+        pieces = [piece for one in prints for piece in (_whole(one) if whole_lines else _compile(one))]
         # Banners and headers say the same always: they need no match, and keep out of the way of what does.
-        everything = [piece for found in self._candidates.values() for piece in found]
-        self._constant = {piece.constant: piece for piece in everything if piece.constant is not None}
-        self._candidates = {
-            kind: [piece for piece in found if piece.constant is None] for kind, found in self._candidates.items()
-        }
+        self._constant = {piece.constant: piece for piece in pieces if piece.constant is not None}
+        self._candidates: dict[str, list[_CompiledPiece]] = {}
+        for piece in _distinct(piece for piece in pieces if piece.constant is None):
+            self._candidates.setdefault("printf" if whole_lines else piece.kind, []).append(piece)
         self._has_rules = bool(prints)
         self._table: Table | None = None
         self._pending: _Line | None = None
@@ -75,13 +68,12 @@ class LineReader:
 
     def value(self, data: Data, moment: Moment) -> Iterator[LogRecord]:
         """The record of a printed value."""
-        elements = data if isinstance(data, list) else [data]
-        fitting = [piece for piece in self._values if piece.fits(elements)]
-        best = max((piece.constants for piece in fitting), default=0)
-        fitting = [piece for piece in fitting if piece.constants == best]
-        piece = fitting[0] if fitting and all(one.fields == fitting[0].fields for one in fitting) else None
+        values = self._candidates.get("print", ())
+        fitting = [(piece, elements) for piece in values if (elements := piece.elements(data)) is not None]
+        best = max((piece.constants for piece, _ in fitting), default=0)
+        fitting = [(piece, elements) for piece, elements in fitting if piece.constants == best]
         line = _Line()
-        line.add(as_text(data), piece, elements if piece else ())
+        line.add(as_text(data), *(fitting[0] if len(fitting) == 1 else (None, ())))
         yield from self._record(line, moment)
 
     def flush(self) -> Iterator[LogRecord]:
@@ -102,7 +94,7 @@ class LineReader:
         body = readable(line.text.strip("\r\n"))
         if not body.strip() or line.name == _ONLY_TIME:
             return
-        if not self._has_rules and line.pieces == 1:
+        if not self._has_rules:
             self._read_row(body, line.attributes)
         time = moment.unix if line.nsecs is None else moment.to_unix(line.nsecs)
         yield LogRecord(time, moment.unix, line.name or self._name, line.severity, body, line.attributes)
@@ -147,14 +139,17 @@ class _Line:
             if rule.type == "time":
                 self.nsecs = number(value)
             elif rule.attribute or rule.also:
-                put(value, self.attributes)
+                # 0.24 and later print an integer above 2^53 as text.
+                is_text = rule.type == "any" and isinstance(value, str)
+                put(number(value) if is_text and is_number(value) else value, self.attributes)
 
 
 class _CompiledPiece:
     """One of the statements that print a line, or all of them. ``has_next``: another one follows for certain."""
 
     def __init__(self, rule: Print, pieces: Sequence[Piece], *, begins: bool, has_next: bool) -> None:
-        self.name, self.severity, self.attributes = rule.name, rule.severity, rule.attributes
+        self.name: str | None = rule.name
+        self.severity, self.attributes = rule.severity, rule.attributes
         self.begins, self.has_next = begins, has_next
         self.fields = [field for piece in pieces for field in piece.fields]
         self.setters: list[tuple[Field, Setter]] = [
@@ -171,9 +166,23 @@ class _CompiledPiece:
         self.ends = self.kind in {"join", "print"} or (text or first.time or "").endswith("\n")
         self._matcher = PrintfMatcher(text, [_KINDS.get(field.type, "any") for field in self.fields]) if rest else None
         self.constant = _constant(text, self.fields) if self.kind == "printf" and self._time is None else None
-        self.specific = (self._matcher.literal_size if self._matcher else 0) + sum(
-            len(field.equals or "") for field in self.fields
+        self.specific = (
+            (self._matcher.literal_size if self._matcher else 0)
+            + len(first.time or "")
+            + sum(len(field.equals or "") for field in self.fields)
         )
+        # What prints the same cannot be told apart.
+        self.shape = (self.kind, first.time, text, tuple(field.equals for field in self.fields))
+
+    def leave_out(self, other: _CompiledPiece) -> None:
+        """Forget what ``other``, which prints the same, would say in another way."""
+        if self.name != other.name:
+            self.name = None
+        for index, (mine, others) in enumerate(zip(self.fields, other.fields, strict=True)):
+            if mine != others:
+                self.setters[index] = (Field(), _nothing)
+        self.begins = self.begins or other.begins
+        self.has_next = self.has_next and other.has_next
 
     def match(self, text: str) -> Sequence[Any] | None:
         """The values in ``text``; None if it was not printed by this."""
@@ -186,11 +195,17 @@ class _CompiledPiece:
             return () if not text else None
         # In JSON, join() says nothing of the newline that it ends with.
         values = self._matcher.match(text + "\n" if self.kind == "join" and not text.endswith("\n") else text)
-        return values if values is not None and self._has_constants(values) else None
+        if values is None or not self._has_constants(values):
+            return None
+        return [
+            _as_it_comes(value) if field.type == "any" else value
+            for field, value in zip(self.fields, values, strict=True)
+        ]
 
-    def fits(self, elements: Sequence[Data]) -> bool:
-        """Whether a printed value can be this one's."""
-        return len(elements) == len(self.fields) and self._has_constants(elements)
+    def elements(self, data: Data) -> Sequence[Data] | None:
+        """The values of a printed value; None if it cannot be this one's. What is no tuple may be an array."""
+        elements = data if isinstance(data, list) and len(self.fields) > 1 else [data]
+        return elements if len(elements) == len(self.fields) and self._has_constants(elements) else None
 
     def _has_constants(self, values: Sequence[Any]) -> bool:
         return all(
@@ -207,10 +222,32 @@ def _compile(rule: Print) -> list[_CompiledPiece]:
     ]
 
 
-def _whole(rule: Print, pieces: Sequence[_CompiledPiece]) -> Iterator[_CompiledPiece]:
+def _whole(rule: Print) -> Iterator[_CompiledPiece]:
     """A line as one piece; not one that does not end, or that holds a time somewhere else than first."""
-    if pieces[-1].ends and not any(piece.time for piece in rule.pieces[1:]):
-        yield _CompiledPiece(rule, rule.pieces, begins=True, has_next=False)
+    line = _CompiledPiece(rule, rule.pieces, begins=True, has_next=False)
+    if line.ends and not any(piece.time for piece in rule.pieces[1:]):
+        yield line
+
+
+def _distinct(pieces: Iterable[_CompiledPiece]) -> Iterable[_CompiledPiece]:
+    """One piece for all that print the same."""
+    found: dict[Any, _CompiledPiece] = {}
+    for piece in pieces:
+        known = found.setdefault(piece.shape, piece)
+        if known is not piece:
+            known.leave_out(piece)
+    return found.values()
+
+
+def _nothing(_value: Any, _attributes: dict[str, AttributeValue]) -> None:
+    """Say nothing of a value."""
+
+
+def _as_it_comes(value: Any) -> Any:
+    """A number or a boolean that was printed as text, by print()."""
+    if value in {"true", "false"}:
+        return value == "true"
+    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else value
 
 
 def _as_format(piece: Piece) -> str:
@@ -235,12 +272,11 @@ def _constant(text: str, fields: Sequence[Field]) -> str | None:
 
 
 def _best(pieces: Iterable[_CompiledPiece], text: str) -> tuple[_CompiledPiece | None, Sequence[Any]]:
-    """The piece that fits ``text`` best: the one with most text of its own."""
+    """The piece that fits ``text`` best: the one with most text of its own; none if two do."""
     best: tuple[_CompiledPiece | None, Sequence[Any]] = (None, ())
+    most = -1
     for piece in pieces:
-        if best[0] is not None and piece.specific <= best[0].specific:
-            continue
-        values = piece.match(text)
-        if values is not None:
-            best = (piece, values)
+        if piece.specific >= most and (values := piece.match(text)) is not None:
+            best = (piece, values) if piece.specific > most else (None, ())
+            most = piece.specific
     return best

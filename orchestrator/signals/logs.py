@@ -157,7 +157,7 @@ def _show(value: AttributeValue | None) -> str:
         return printable(value)
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value) if isinstance(value, int) else join_arguments(value)
+    return str(value) if isinstance(value, (int, Mapping)) else join_arguments(value)
 
 
 def _body(template: str, attributes: Mapping[str, AttributeValue]) -> str:

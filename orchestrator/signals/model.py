@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 __all__ = (
     "AttributeValue",
@@ -20,7 +20,8 @@ __all__ = (
     "Scope",
 )
 
-AttributeValue: TypeAlias = str | int | float | bool | Sequence[str]
+# A sequence or mapping holds the same again.
+AttributeValue: TypeAlias = str | int | float | bool | Sequence[Any] | Mapping[str, Any]
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 Instrument = Literal["counter", "updowncounter", "gauge", "histogram"]
 

@@ -81,6 +81,10 @@ class ProgramReader:
             return MapReading(stacks=len(pairs(record)))
         if not isinstance(record, Map):
             return self._metric(record, start, time)
+        text = self._manifest.texts.get(record.name)
+        if text is not None and not text.keys and any(entry.key is not None for entry in record.entries):
+            # A struct looks like a map with keys: {"@s": {"a": 1, "b": 2}}
+            record = Map(record.name, (Entry(None, {entry.key or "": entry.value for entry in record.entries}),))
         numbers = tuple(entry for entry in record.entries if is_number(entry.value))
         reading = self._metric(Map(record.name, numbers, record.separator), start, time) if numbers else MapReading()
         texts = [entry for entry in record.entries if not is_number(entry.value)]

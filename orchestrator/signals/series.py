@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -147,7 +147,7 @@ class _Intervals:
         self._sent: dict[frozenset[Any], tuple[int, int]] = {}
 
     def read(self, value: Any, time: int) -> list[tuple[int, int]]:
-        return [(_local_time(start, time), number(item)) for start, item in value]
+        return [(_start_time(start, time), number(item)) for start, item in value]
 
     def add(self, one: list[tuple[int, int]], other: list[tuple[int, int]]) -> list[tuple[int, int]]:
         return sorted({**dict(one), **dict(other)}.items())
@@ -163,7 +163,7 @@ class _Intervals:
         return points
 
 
-def _local_time(text: str, time: int) -> int:
+def _start_time(text: str, time: int) -> int:
     """``2026-11-23 06:14:50.200000000``, or without the date, of this host's zone -> Unix nanoseconds.
 
     One without a date is the last such time of day up to ``time``.
@@ -171,7 +171,8 @@ def _local_time(text: str, time: int) -> int:
     whole, _, fraction = text.partition(".")
     nanoseconds = int(fraction.ljust(9, "0") or 0)
     if " " in whole:
-        return int(datetime.strptime(whole, "%Y-%m-%d %H:%M:%S").timestamp()) * 10**9 + nanoseconds
+        start = datetime.strptime(whole, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+        return int(start.timestamp()) * 10**9 + nanoseconds
     printed = datetime.fromtimestamp(time // 10**9)
     clock = datetime.strptime(whole, "%H:%M:%S").time()
     found = datetime.combine(printed.date(), clock)

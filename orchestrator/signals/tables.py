@@ -61,6 +61,8 @@ class Table:
         if len(words) < len(starts) or not all(map(self._stands, words, range(len(starts) - 1))):
             return None
         last = words[len(starts) - 1].start()
+        if "  " in line[last:]:  # more columns than this header has
+            return None
         return [*(word[0] for word in words[: len(starts) - 1]), line[last:]]
 
     def _stands(self, word: re.Match[str], column: int) -> bool:

@@ -25,6 +25,8 @@ def canonical(path: Path) -> tuple[Counter[str], list[str]]:
     metrics = []
     for line in path.read_text().splitlines():
         request = json.loads(re.sub(r'("ebpf.run.id","value":\{"stringValue":)"[0-9a-f]+"', r'\1"RUN"', line))
+        for resource in [*request.get("resourceLogs", []), *request.get("resourceMetrics", [])]:
+            resource["resource"]["attributes"].sort(key=lambda attribute: attribute["key"])
         for resource in request.get("resourceLogs", []):
             logs.update(records_of(resource))
         if "resourceMetrics" in request:
