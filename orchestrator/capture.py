@@ -29,6 +29,7 @@ _GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 _GATE_SECONDS = 2.0
 _AGAIN_SECONDS = 1.0
+_SETTLE_SECONDS = 0.2
 _QUIET_SECONDS = 0.05
 
 
@@ -124,8 +125,14 @@ class Capture:
         return not killed
 
     def _close_gate(self) -> None:
-        """Let no more events be emitted, and read those that were."""
+        """Let no more events be emitted, and read those that were: what bpftrace reads once it is told to end is lost.
+
+        A program without a gate goes on; what it has emitted until now is read.
+        """
         if not self.pipeline.gated:
+            deadline = time.monotonic() + _SETTLE_SECONDS
+            while not self.at_end and (left := deadline - time.monotonic()) > 0:
+                self.pump(left)
             return
         deadline = time.monotonic() + _GATE_SECONDS
         self.process.nudge(STOP_SIGNAL)

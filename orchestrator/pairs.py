@@ -17,6 +17,7 @@ from config.manifest import (
     Metric,
     Parameter,
     Part,
+    Piece,
     StringParameter,
 )
 from config.parameters import default_of, value_of
@@ -57,6 +58,9 @@ def problems(program: str, source: str, manifest: Manifest) -> Iterator[str]:
         yield from _event_problems(program, source, tag, event)
     for name, metric in manifest.metrics.items():
         yield from _metric_problems(source, name, metric)
+    for index, line in enumerate(manifest.prints):
+        for piece in line.pieces:
+            yield from _piece_problems(f"prints.{index} ({line.name})", piece)
 
 
 def _parameter_problems(program: str, source: str, manifest: Manifest) -> Iterator[str]:
@@ -123,6 +127,23 @@ def _event_problems(program: str, source: str, tag: str, event: Event) -> Iterat
     for name in _PLACEHOLDER.findall(event.body):
         if name not in known:
             yield f"{where}: body: no attribute {name!r}{nearest(name, known)}"
+
+
+def _piece_problems(where: str, piece: Piece) -> Iterator[str]:
+    kinds = [piece.printf is not None, piece.time is not None, piece.join, piece.print]
+    if sum(kinds) != 1:
+        yield f"{where}: a piece is exactly one of printf, time, join and print"
+    from parsers.printf import PrintfMatcher  # noqa: PLC0415 - built-in signals have none
+
+    try:
+        arguments = PrintfMatcher(piece.printf).conversions if piece.printf is not None else len(piece.fields)
+    except ValueError as error:
+        yield f"{where}: {piece.printf!r} is no printf format: {error}"
+        return
+    if len(piece.fields) > arguments:
+        yield f"{where}: {piece.printf!r} prints {arguments} values, but there are {len(piece.fields)} fields"
+    for field in piece.fields:
+        yield from _decoder_problems(where, field, "int" if field.type == "int" else "string")
 
 
 def _part_problems(  # noqa: PLR0913, PLR0917 - all of them stand in the sentences

@@ -252,8 +252,9 @@ def _make_recorder(
     from orchestrator.recording import Header, Recorder  # noqa: PLC0415
 
     def begin(signals: Sequence[Signal]) -> Recorder:
-        record.seek(0)
-        record.truncate()
+        with contextlib.suppress(OSError):  # a pipe or device has no beginning
+            record.seek(0)
+            record.truncate()
         recorder = Recorder(record)
         recorder.begin(Header.of(signals, resource, LIMITS, version))
         return recorder

@@ -108,7 +108,7 @@ class JsonDecoder:
 
     def _decode_slowly(self, line: bytes) -> Record:
         try:
-            return self._decode_any(line)
+            return self._decode_any(line.strip())
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
             return Unparsed(line[:_KEPT_OF_A_BAD_LINE], f"{type(error).__name__}: {error}"[:200])
 

@@ -119,7 +119,7 @@ class LostEvents:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What went wrong at run time: ``kind`` is helper_error, runtime_error, errorf or warnf; of text, error or warning."""
+    """What went wrong at run time: ``kind`` is helper_error, runtime_error, errorf warnf; in text error, warning."""
 
     kind: str
     message: str

@@ -67,6 +67,8 @@ def render(source: str, values: Mapping[str, int | str]) -> str:
         value = values[match["name"]]
         if isinstance(value, bool):  # true to bpftrace 0.24 and later, 1 to those that do not know the word
             return f"(1 == {int(value)})"
+        if match["default"] == f'"{value}"':  # what the program says itself may be any text
+            return match["default"]
         return string_literal(value) if isinstance(value, str) else str(int(value))
 
     return _LEXEME.sub(literal, source)

@@ -42,12 +42,21 @@ def _parameters(script: Script) -> dict[str, Parameter]:
         default = one.default or ""
         if one.is_flag or default in {"true", "false"}:
             found[one.name] = BoolParameter(help="Asked for by the program", default=default == "true")
-        elif re.fullmatch(r"-?\d+", default):
-            found[one.name] = IntParameter(help="Asked for by the program", default=int(default))
+        elif (number := _integer(default)) is not None:
+            found[one.name] = IntParameter(help="Asked for by the program", default=number)
         else:
-            text = unescape(default) if default.startswith('"') else default
+            text = unescape(default).encode("utf-8", "replace").decode() if default.startswith('"') else default
             found[one.name] = StringParameter(help="Asked for by the program", default=text, pattern=_PRINTABLE)
     return found
+
+
+def _integer(literal: str) -> int | None:
+    """``42``, ``0x2a``, ``1_000``, ``1e6``."""
+    text = literal.replace("_", "")
+    if re.fullmatch(r"-?[1-9]\d{0,17}|0|0x[0-9a-fA-F]{1,15}", text):
+        return int(text, 0)
+    match = re.fullmatch(r"([1-9]\d{0,8})e(\d)", text)
+    return int(match[1]) * 10 ** int(match[2]) if match else None
 
 
 def _annotated(metric: Metric, name: str, script: Script) -> Metric:

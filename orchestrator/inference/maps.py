@@ -31,7 +31,7 @@ _UNITS = (
 )
 _TIME_UNITS = {"1e-9": "ns", "1e-6": "us", "1e-3": "ms", "1e0": "s"}
 # What only ever grows when it is added up: sizes. A return code may be an error.
-_SIZES = re.compile(r"(?:^|\W|_)(?:bytes|len|length|size|count|nr|pages|sectors|nsecs|elapsed|\d+)(?:\W|$)")
+_SIZES = re.compile(r"(?:^|[\W_])(?:bytes|len|length|size|count|nr|pages?|sectors?|nsecs|elapsed)(?:[\W_]|$)|^\d+$")
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class _Map:
             description=self._description(),
             keys=keys,
             cleared=cleared,
-            snapshot=not (cleared or self._is_state() or self._prints_itself()),
+            snapshot=not (cleared or self._is_emptied() or self._is_state() or self._prints_itself()),
         )
 
     def _holds_text(self) -> bool:
@@ -97,7 +97,7 @@ class _Map:
     def _instrument(self) -> Literal["counter", "updowncounter", "gauge", "histogram"]:
         if self._functions & _HISTOGRAMS:
             return "histogram"
-        if self._functions & _GAUGES or self._forgets_keys():
+        if self._functions & _GAUGES or self._forgets_keys() or self._is_emptied():
             return "gauge"
         if self._functions == {"count"}:
             return "counter"
@@ -118,7 +118,9 @@ class _Map:
     def _only_grows(self, one: MapAssignment) -> bool:
         """Whether what is added is never negative, as far as its name, or the probe's predicate, tells."""
         text = " ".join(one.arguments)
-        if text.startswith("-"):
+        if one.arguments and meaning_of(one.arguments[0], Scope(self._script, one.probe)).scale is not None:
+            return True  # a duration
+        if re.search(r"-(?!>)", text):
             return False
         predicate = self._script.probes[one.probe].predicate or "" if one.probe >= 0 else ""
         return bool(_SIZES.search(text)) or bool(re.search(r"(?:ret|retval)\s*>=?\s*\d", predicate))
@@ -132,9 +134,17 @@ class _Map:
         ]
 
     def _is_cleared(self) -> bool:
-        """Whether the program prints the map and empties it while it runs."""
-        prints = {call.probe for call in self._calls("print") if not self._probe_is(call.probe, "END")}
-        return bool(prints) and any(not self._probe_is(call.probe, "END") for call in self._calls(*_EMPTYING))
+        """Whether the program empties the map each time when it has printed it."""
+        prints, empties = self._running("print"), self._running(*_EMPTYING)
+        return bool(prints) and prints == empties
+
+    def _is_emptied(self) -> bool:
+        """Whether the program empties it at other times: what it holds then is no sum of all."""
+        return bool(self._running(*_EMPTYING)) and not self._is_cleared()
+
+    def _running(self, *functions: str) -> set[int]:
+        """The probes, but for END, that do so with the map."""
+        return {call.probe for call in self._calls(*functions) if not self._probe_is(call.probe, "END")}
 
     def _prints_itself(self) -> bool:
         """Whether the program prints the whole map while it runs: print(@m), not print(@m, top)."""
@@ -162,7 +172,7 @@ class _Map:
                 return unit
         if meaning.scale is not None:
             return _TIME_UNITS.get(meaning.scale, "1")
-        attribute = meaning.attribute or ""
+        attribute = (meaning.attribute or "").rpartition(".")[2]
         return next((unit for pattern, unit in _UNITS if re.search(pattern, attribute)), "1")
 
     def _description(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fractions import Fraction
+from itertools import count
 from typing import Literal
 
 from orchestrator.signals.names import identifier
@@ -81,9 +81,9 @@ _NOT_NAMES = {"struct", "union", "enum", "unsigned", "signed", "int", "char", "l
     f"{sign}int{bits}{suffix}" for sign in ("", "u") for bits in (8, 16, 32, 64) for suffix in ("", "_t")
 }
 _CAST = re.compile(r"\(\s*(?:struct |union |enum |unsigned )?\w+[\s*]*\)\s*(?=[\w$@(\"])")
-_DIVISION = re.compile(r"(?P<value>.+)/\s*(?P<divisor>1(?:_?000)*|1e\d+)", re.DOTALL)
-_PARTS = (("1024 / 1024", "mib"), ("1048576", "mib"), ("1024", "kib"))
-_DIFFERENCE = re.compile(r"(?P<later>.+?)\s-\s(?P<earlier>.+)", re.DOTALL)
+_DIVISION = re.compile(r"(?P<value>.+)/\s*1(?:(?P<zeros>(?:_?000)*)|e(?P<power>\d{1,2}))", re.DOTALL)
+_PARTS = ((r"/\s*1024\s*/\s*1024$|/\s*1048576$", "mib"), (r"/\s*1024$", "kib"))
+_DIFFERENCE = re.compile(r"(?P<later>.+?[^-])\s*-(?![->])\s*(?P<earlier>.+)", re.DOTALL)
 _DEPTH = 8
 
 
@@ -108,14 +108,17 @@ class Scope:
 
 def unique(meanings: Iterable[Meaning]) -> list[Meaning]:
     """The same meanings, the second one of a name numbered."""
-    seen: dict[str, int] = {}
+    meanings = list(meanings)
+    wanted = {meaning.attribute for meaning in meanings}
+    seen: set[str] = set()
     found = []
     for meaning in meanings:
-        if meaning.attribute is None:
-            found.append(meaning)
-            continue
-        count = seen[meaning.attribute] = seen.get(meaning.attribute, 0) + 1
-        found.append(meaning if count == 1 else replace(meaning, attribute=f"{meaning.attribute}_{count}"))
+        name = meaning.attribute
+        numbers = count(2)
+        while name is not None and (name in seen or (name != meaning.attribute and name in wanted)):
+            name = f"{meaning.attribute}_{next(numbers)}"
+        seen |= {name} if name is not None else set()
+        found.append(replace(meaning, attribute=name))
     return found
 
 
@@ -125,7 +128,8 @@ def meaning_of(expression: str, scope: Scope, depth: int = 0) -> Meaning:
     if text in _BUILTINS:
         return _BUILTINS[text]
     if text.startswith('"') and text.endswith('"'):
-        return Meaning(None, "string", literal=unescape(text))
+        # Bytes that are no UTF-8 could not be written in a manifest.
+        return Meaning(None, "string", literal=unescape(text).encode("utf-8", "replace").decode())
     if _NUMBER.fullmatch(text) or text in {"true", "false"}:
         return Meaning(None, "int", literal=text)
     if (scale := _duration(text, scope, depth)) is not None:
@@ -170,8 +174,8 @@ def _power(text: str, scope: Scope, depth: int) -> int | None:
     division = _DIVISION.fullmatch(text)
     if division and _balanced(division["value"]):
         inner = _power(division["value"], scope, depth + 1)
-        divisor = Fraction(division["divisor"].replace("_", ""))
-        return None if inner is None else inner + len(str(divisor.numerator)) - 1
+        power = int(division["power"]) if division["power"] else division["zeros"].count("0")
+        return None if inner is None else inner + power
     difference = _DIFFERENCE.fullmatch(text)
     if difference and _balanced(difference["later"]):
         return -9 if _is_now(difference["later"], scope, depth) else None
@@ -199,8 +203,8 @@ def _of_call(text: str, scope: Scope, depth: int) -> Meaning | None:
     if function == "getopt" and arguments:
         return Meaning(f"ebpf.{identifier(arguments[0])}")
     if function not in _FUNCTIONS or not arguments or depth > _DEPTH:
-        return _CALLS.get(function)
-    inner = meaning_of(arguments[0], scope, depth + 1)
+        return _CALLS.get(function) or _BUILTINS.get(function)
+    inner = meaning_of(arguments[-1 if function == "ntop" else 0], scope, depth + 1)  # ntop([family, ] address)
     name = inner.attribute if inner.attribute and inner.literal is None else f"ebpf.{identifier(function)}"
     kind = _FUNCTIONS[function]
     return Meaning(name, "comm" if inner.type == "comm" else kind)
@@ -237,8 +241,9 @@ def _type_of_field(text: str) -> Type:
 
 def _readable(text: str) -> str | None:
     """``$task->real_parent->pid`` -> ebpf.real_parent_pid; ``$tp->bytes_acked / 1024`` -> ebpf.bytes_acked_kib."""
-    for divisor, unit in _PARTS:
-        if text.endswith(f"/ {divisor}") and (name := _readable(text[: -len(divisor) - 2])):
+    for pattern, unit in _PARTS:
+        shorter, divided = re.subn(pattern, "", text)
+        if divided and (name := _readable(shorter)):
             return f"{name}_{unit}"
     text = re.sub(r'"(?:\\.|[^"\\])*"', "", text)
     words = [word for word in _WORDS.findall(_CAST.sub("", text)) if word not in _NOT_NAMES | set(_FUNCTIONS)]

@@ -29,8 +29,20 @@ def infer_prints(program: str, script: Script) -> list[Print]:
         scope = Scope(script, probe)
         for calls in _lines(list(group)):
             pieces = [_piece(call, scope) for call in calls]
-            found.append(_annotated(Print(name=_event_name(program, script, probe), pieces=pieces), script, calls))
+            line = Print(name=_event_name(program, script, probe), pieces=_numbered_pieces(pieces))
+            found.append(_annotated(line, script, calls))
     return _renamed(found)
+
+
+def _numbered_pieces(pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces of a line, the second value of a name numbered."""
+    meanings = iter(unique([Meaning(field.attribute) for piece in pieces for field in piece.fields]))
+    return [
+        structs.replace(
+            piece, fields=[structs.replace(field, attribute=next(meanings).attribute) for field in piece.fields]
+        )
+        for piece in pieces
+    ]
 
 
 def _statements(script: Script) -> Iterator[Call]:
@@ -67,7 +79,9 @@ def _lines(calls: Sequence[Call]) -> Iterator[list[Call]]:
 
 
 def _format_of(call: Call) -> str:
-    return unescape(call.arguments[0]) if call.arguments else _TIME_FORMAT
+    """The format of printf() or time(); bytes that are no UTF-8 could not be written in a manifest."""
+    text = unescape(call.arguments[0]) if call.arguments else _TIME_FORMAT
+    return text.encode("utf-8", "replace").decode()
 
 
 def _annotated(found: Print, script: Script, calls: Sequence[Call]) -> Print:
@@ -104,16 +118,14 @@ def _argument_name(call: Call) -> str:
 
 
 def _printf(call: Call, scope: Scope) -> Piece:
-    text = unescape(call.arguments[0])
+    text = _format_of(call)
     conversions = [item for item in parse_format(text) if isinstance(item, Conversion)]
     meanings = [meaning_of(argument, scope) for argument in call.arguments[1:]]
     meanings = [*meanings, *[Meaning(None)] * len(conversions)][: len(conversions)]
-    fields = [_field(meaning, item, index) for index, (meaning, item) in enumerate(_numbered(meanings, conversions), 1)]
+    fields = [
+        _field(meaning, item, index) for index, (meaning, item) in enumerate(zip(meanings, conversions, strict=True), 1)
+    ]
     return Piece(printf=text, fields=fields)
-
-
-def _numbered(meanings: Sequence[Meaning], conversions: Sequence[Conversion]) -> list[tuple[Meaning, Conversion]]:
-    return list(zip(unique(meanings), conversions, strict=True))
 
 
 def _field(meaning: Meaning, conversion: Conversion, index: int) -> Field:
@@ -130,7 +142,7 @@ def _field(meaning: Meaning, conversion: Conversion, index: int) -> Field:
 def _printed(literal: str, conversion: Conversion) -> str | None:
     """How a constant is printed, where that is just as it is written."""
     if conversion.letter in "diu":
-        return literal if re.fullmatch(r"0|[1-9]\d*", literal) else None
+        return literal if re.fullmatch(r"0|[1-9]\d{0,17}", literal) else None
     return literal if conversion.letter == "s" and conversion.precision is None else None
 
 
@@ -139,7 +151,7 @@ def _value_fields(expression: str, scope: Scope) -> list[Field]:
     tuple_of = scope.definition(expression) if expression.startswith("$") else None
     elements = _elements(tuple_of or expression)
     elements = elements if len(elements) > 1 else [expression]
-    meanings = unique(meaning_of(element, scope) for element in elements)
+    meanings = [meaning_of(element, scope) for element in elements]
     return [
         Field(type="any", equals=meaning.literal)
         if meaning.literal is not None
@@ -178,10 +190,10 @@ def _event_name(program: str, script: Script, probe: int) -> str:
 
 def _renamed(prints: Sequence[Print]) -> list[Print]:
     """Lines with other fields have other names: a name stands for one set of attributes."""
-    names: dict[str, list[set[str | None]]] = {}
+    names: dict[str, list[set[str]]] = {}
     found = []
     for one in prints:
-        attributes = {field.attribute for piece in one.pieces for field in piece.fields}
+        attributes = {field.attribute for piece in one.pieces for field in piece.fields if field.attribute}
         known = names.setdefault(one.name, [])
         if attributes not in known:
             known.append(attributes)

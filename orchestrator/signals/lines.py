@@ -6,9 +6,11 @@ statement is a record of its own; in text only the whole line is there.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from config.manifest import Field, Piece, Print
@@ -18,7 +20,7 @@ from orchestrator.signals.model import AttributeValue, LogRecord
 from orchestrator.signals.series import is_number
 from orchestrator.signals.tables import Table
 from orchestrator.signals.values import as_text, readable
-from parsers.printf import UNSURE, Kind, PrintfMatcher
+from parsers.printf import UNSURE, Conversion, Kind, PrintfMatcher, parse_format
 from parsers.records import Data
 from parsers.strftime import time_pattern
 
@@ -67,13 +69,16 @@ class LineReader:
             self._pending = line
 
     def value(self, data: Data, moment: Moment) -> Iterator[LogRecord]:
-        """The record of a printed value."""
+        """The record of a printed value, which ends a line that was begun before it."""
         values = self._candidates.get("print", ())
         fitting = [(piece, elements) for piece in values if (elements := piece.elements(data)) is not None]
-        best = max((piece.constants for piece, _ in fitting), default=0)
-        fitting = [(piece, elements) for piece, elements in fitting if piece.constants == best]
-        line = _Line()
-        line.add(as_text(data), *(fitting[0] if len(fitting) == 1 else (None, ())))
+        best = max((piece.certainty for piece, _ in fitting), default=None)
+        fitting = [(piece, elements) for piece, elements in fitting if piece.certainty == best]
+        found = fitting[0] if len(fitting) == 1 else (None, ())
+        if self._pending is not None and not self._pending.can_have(found[0]):
+            yield from self.flush()
+        line, self._pending = self._pending or _Line(), None
+        line.add(as_text(data), *found)
         yield from self._record(line, moment)
 
     def flush(self) -> Iterator[LogRecord]:
@@ -119,8 +124,10 @@ class _Line:
 
     def can_have(self, piece: _CompiledPiece | None) -> bool:
         """Whether ``piece`` can go on with this line, or begins another one while this one waits for its end."""
-        if piece is None or self.last is None or not piece.begins:
+        if piece is None or self.last is None:
             return True
+        if not piece.begins:
+            return self.last.shape in piece.follows
         return not self.last.has_next and piece is not self.first
 
     def add(self, text: str, piece: _CompiledPiece | None, values: Sequence[Any]) -> None:
@@ -136,12 +143,17 @@ class _Line:
         for (rule, put), value in zip(piece.setters, values, strict=piece.constant is None):
             if value is UNSURE or rule.equals is not None:
                 continue
-            if rule.type == "time":
-                self.nsecs = number(value)
-            elif rule.attribute or rule.also:
-                # 0.24 and later print an integer above 2^53 as text.
-                is_text = rule.type == "any" and isinstance(value, str)
-                put(number(value) if is_text and is_number(value) else value, self.attributes)
+            # What is of another kind than its rule says stands in the body.
+            with contextlib.suppress(ValueError, TypeError, AttributeError):
+                self._take(rule, put, value)
+
+    def _take(self, rule: Field, put: Setter, value: Any) -> None:
+        if rule.type == "time":
+            self.nsecs = number(value)
+        elif rule.attribute or rule.also:
+            # 0.24 and later print an integer above 2^53 as text.
+            is_text = rule.type == "any" and isinstance(value, str)
+            put(number(value) if is_text and is_number(value) else value, self.attributes)
 
 
 class _CompiledPiece:
@@ -149,13 +161,16 @@ class _CompiledPiece:
 
     def __init__(self, rule: Print, pieces: Sequence[Piece], *, begins: bool, has_next: bool) -> None:
         self.name: str | None = rule.name
-        self.severity, self.attributes = rule.severity, rule.attributes
+        self.severity: str = rule.severity
+        self.attributes: Mapping[str, AttributeValue] = rule.attributes
         self.begins, self.has_next = begins, has_next
-        self.fields = [field for piece in pieces for field in piece.fields]
+        self.follows: set[Any] = set()
+        self.fields = [field for piece in pieces for field in _fields(piece)]
         self.setters: list[tuple[Field, Setter]] = [
             (field, compile_attribute(field, is_number=field.type == "int")) for field in self.fields
         ]
-        self.constants = sum(field.equals is not None for field in self.fields)
+        # Of several statements that could have printed a value: that with constants, and a tuple before an array.
+        self.certainty = (sum(field.equals is not None for field in self.fields), len(self.fields) > 1)
         first = pieces[0]
         self._time = time_pattern(first.time) if first.time else None
         rest = pieces[1:] if first.time else pieces
@@ -172,16 +187,17 @@ class _CompiledPiece:
             + sum(len(field.equals or "") for field in self.fields)
         )
         # What prints the same cannot be told apart.
-        self.shape = (self.kind, first.time, text, tuple(field.equals for field in self.fields))
+        self.shape = (self.kind, first.time, text, tuple((field.equals, field.type) for field in self.fields))
 
     def leave_out(self, other: _CompiledPiece) -> None:
         """Forget what ``other``, which prints the same, would say in another way."""
-        if self.name != other.name:
-            self.name = None
+        if (self.name, self.severity, self.attributes) != (other.name, other.severity, other.attributes):
+            self.name, self.severity, self.attributes = None, "info", {}
         for index, (mine, others) in enumerate(zip(self.fields, other.fields, strict=True)):
             if mine != others:
                 self.setters[index] = (Field(), _nothing)
         self.begins = self.begins or other.begins
+        self.follows |= other.follows
         self.has_next = self.has_next and other.has_next
 
     def match(self, text: str) -> Sequence[Any] | None:
@@ -214,12 +230,23 @@ class _CompiledPiece:
         )
 
 
+def _fields(piece: Piece) -> list[Field]:
+    """The fields of a statement; nothing is said of the last ones of a printf that has more."""
+    if piece.printf is None:
+        return piece.fields
+    arguments = sum(isinstance(part, Conversion) for part in parse_format(piece.printf))
+    return [*piece.fields, *[Field()] * (arguments - len(piece.fields))]
+
+
 def _compile(rule: Print) -> list[_CompiledPiece]:
     last = len(rule.pieces) - 1
-    return [
+    compiled = [
         _CompiledPiece(rule, [piece], begins=index == 0, has_next=index < last)
         for index, piece in enumerate(rule.pieces)
     ]
+    for before, after in pairwise(compiled):
+        after.follows.add(before.shape)
+    return compiled
 
 
 def _whole(rule: Print) -> Iterator[_CompiledPiece]:
@@ -272,11 +299,19 @@ def _constant(text: str, fields: Sequence[Field]) -> str | None:
 
 
 def _best(pieces: Iterable[_CompiledPiece], text: str) -> tuple[_CompiledPiece | None, Sequence[Any]]:
-    """The piece that fits ``text`` best: the one with most text of its own; none if two do."""
-    best: tuple[_CompiledPiece | None, Sequence[Any]] = (None, ())
+    """The piece that fits ``text`` best: the one with most text of its own; none if two do that differ in meaning."""
+    fitting: list[tuple[_CompiledPiece, Sequence[Any]]] = []
     most = -1
     for piece in pieces:
         if piece.specific >= most and (values := piece.match(text)) is not None:
-            best = (piece, values) if piece.specific > most else (None, ())
+            fitting = [*(fitting if piece.specific == most else ()), (piece, values)]
             most = piece.specific
-    return best
+    if not fitting or any(_meaning(*one) != _meaning(*fitting[0]) for one in fitting[1:]):
+        return None, ()
+    return fitting[0]
+
+
+def _meaning(piece: _CompiledPiece, values: Sequence[Any]) -> tuple[Any, ...]:
+    line = _Line()
+    line.add("", piece, values)
+    return line.name, line.severity, line.nsecs, line.attributes

@@ -29,6 +29,10 @@ _KNOWN = {
 }
 
 
+# What these hold is never a word.
+_NUMBERS = {"cpu.logical_number", "process.parent_pid", "process.pid", "thread.id", "process.user.id"}
+
+
 class Table:
     """One header and the rows below it."""
 
@@ -49,16 +53,23 @@ class Table:
     def row(self, line: str) -> dict[str, AttributeValue]:
         """The values of a line by their columns; none if it does not stand under the header."""
         cells = self._cells(line.rstrip())
-        return {} if cells is None else {name: _typed(cell) for name, cell in zip(self._names, cells, strict=True)}
+        if cells is None:
+            return {}
+        values = {name: _typed(cell) for name, cell in zip(self._names, cells, strict=True)}
+        return {} if any(isinstance(values.get(name), str) for name in _NUMBERS) else values
 
     def _cells(self, line: str) -> list[str] | None:
         """Cut the line where its columns begin, by left-aligned names, or else by single words."""
         starts = self._starts
-        if len(line) > starts[-1] and all(line[start - 1] == " " and line[start] != " " for start in starts[1:]):
+        if (
+            line[: starts[0]].isspace() is (starts[0] > 0)
+            and len(line) > starts[-1]
+            and all(line[start - 1] == " " and line[start] != " " for start in starts[1:])
+        ):
             cells = [line[start:end].strip() for start, end in pairwise([*starts, len(line)])]
             return cells if all(cells) else None
         words = list(_WORD.finditer(line))
-        if len(words) < len(starts) or not all(map(self._stands, words, range(len(starts) - 1))):
+        if len(words) < len(starts) or not all(map(self._stands, words, range(len(starts)))):
             return None
         last = words[len(starts) - 1].start()
         if "  " in line[last:]:  # more columns than this header has

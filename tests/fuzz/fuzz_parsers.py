@@ -36,7 +36,7 @@ SECONDS_A_READING = 2.0
 MAX_GROWTH = 100 << 20
 # Of CPU for each target, and after them twice its share of the time: a slow one leaves the others theirs.
 FIRST_SECONDS = 5.0
-DEEPEST = 80
+DEEPEST = 200
 VERSIONS = (None, (0, 11), (0, 17), (0, 22), (0, 23), (0, 24), (0, 27))
 
 

@@ -295,7 +295,9 @@ def test_run_record(tmp_path: Path) -> None:
     subprocess.run(["/bin/true"], check=True)
     run.stop()
     lines = (tmp_path / "raw.json").read_bytes().splitlines()
-    assert lines[0].startswith(b'{"type": "attached_probes"')
+    assert lines[0].startswith(b'{"type":"recording",')
+    assert lines[1].startswith(b'{"type":"moment",')
+    assert lines[2].startswith(b'{"type": "attached_probes"')
     assert any(b'"orchestrator","end"' in line for line in lines)
 
 

@@ -342,7 +342,7 @@ def tseries(**series: dict[str, int]) -> TimeSeries:
 def test_a_time_series_has_points_with_times_of_their_own(set_zone: Callable[[str], None]) -> None:
     set_zone("EAST-2")
     reader = one(instrument="gauge", keys=[Key(attribute="thread.name", type="string")])
-    metric = read(reader, tseries(a={"2026-11-23 06:14:50.200000000": 7, "2026-11-23 06:14:50.500000000": 8}))
+    metric = read(reader, tseries(a={"2026-11-23 04:14:50.200000000": 7, "2026-11-23 04:14:50.500000000": 8}))
     assert (metric.instrument, metric.time_unix_nano) == ("gauge", TIME)
     assert list(metric.points) == [
         NumberPoint({"thread.name": "a"}, 7, 1_795_407_290_200_000_000),

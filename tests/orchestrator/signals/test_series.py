@@ -132,11 +132,13 @@ def test_a_value_of_another_shape(record: MapRecord, instrument: str, value: Any
 @pytest.mark.parametrize(
     ("text", "zone", "printed", "time"),
     [
-        ("2026-11-23 06:14:50.200000000", "EAST-2", PRINTED + SECOND, PRINTED + 200_000_000),
-        ("2026-11-23 06:14:50.000000001", "EAST-2", 0, PRINTED + 1),
-        ("2026-11-23 06:14:50", "EAST-2", PRINTED, PRINTED),
-        ("2026-11-23 06:14:50.200000000", "WEST3", PRINTED, PRINTED + 5 * 3600 * SECOND + 200_000_000),
-        # Without a date, as in text output: the last such time of day.
+        # With a date, as in JSON: of Greenwich, whatever the zone is.
+        ("2026-11-23 04:14:50.200000000", "EAST-2", PRINTED + SECOND, PRINTED + 200_000_000),
+        ("2026-11-23 04:14:50.000000001", "EAST-2", 0, PRINTED + 1),
+        ("2026-11-23 04:14:50", "EAST-2", PRINTED, PRINTED),
+        ("2026-11-23 04:14:50.200000000", "WEST3", PRINTED, PRINTED + 200_000_000),
+        ("2026-11-23 06:14:50", "EAST-2", PRINTED, PRINTED + 2 * 3600 * SECOND),
+        # Without a date, as in text: the last such time of day where we are.
         ("06:14:50.200", "EAST-2", PRINTED + SECOND, PRINTED + 200_000_000),
         ("06:14:50", "EAST-2", PRINTED + DAY // 2, PRINTED),
         ("06:14:51.600", "EAST-2", PRINTED, PRINTED + 1_600_000_000),  # the interval that has just begun
