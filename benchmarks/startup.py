@@ -40,7 +40,7 @@ def bare(bpftrace: str) -> float:
     signals, host = find_signals(TARGETS), Host()
     values = resolve_parameters({signal.name: signal.manifest for signal in signals}, [])
     rendered = {signal.name: signal.render(values[signal.name], host) for signal in signals}
-    text = Launch(bpftrace, os.environ, rendered, 10.0).program(signals)
+    text = Launch(bpftrace, os.environ, rendered, {}, 10.0).program(signals)
     start = time.monotonic()
     limits = {"BPFTRACE_STRLEN": "200", "BPFTRACE_MAX_STRLEN": "200"}
     process = subprocess.Popen(

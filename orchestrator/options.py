@@ -19,6 +19,7 @@ from config.resource import check_resource_variables
 from config.settings import RunSettings, assignments, load_run_settings
 from orchestrator.catalog import Signal, find_signals, signal_names
 from orchestrator.errors import UsageError
+from orchestrator.signals.clock import TIMES
 from orchestrator.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -70,9 +71,12 @@ def replay_options(arguments: argparse.Namespace) -> ReplayOptions:
 def _unix_nanoseconds(text: str) -> int:
     try:
         if re.fullmatch(r"\d+(\.\d+)?", text):
-            return int(Fraction(text) * 10**9)
-        # 3.10 does not know the Z of an ISO time.
-        return int(datetime.fromisoformat(re.sub(r"Z$", "+00:00", text)).timestamp() * 10**9)
+            found = int(Fraction(text) * 10**9)
+        else:  # 3.10 does not know the Z of an ISO time
+            found = int(datetime.fromisoformat(re.sub(r"Z$", "+00:00", text)).timestamp() * 10**9)
+        if found not in TIMES:
+            raise ValueError
+        return found
     except (ValueError, OverflowError):
         raise UsageError(f"--start {text}: write it as 2026-11-23T05:41:00Z or in Unix seconds") from None
 

@@ -12,7 +12,7 @@ from orchestrator import __version__, program
 from orchestrator.catalog import Signal
 from orchestrator.limits import Limits
 from orchestrator.signals.attributes import number
-from orchestrator.signals.clock import Moment
+from orchestrator.signals.clock import TIMES, Moment
 from orchestrator.signals.logs import EventReader
 from orchestrator.signals.metrics import MetricReader
 from orchestrator.signals.model import LogRecord, Metric, Scope
@@ -169,6 +169,8 @@ class Pipeline:
         try:
             _, what, nsecs = cast("list[Any]", record.data)
             time = self._moment.to_unix(number(nsecs))
+            if time not in TIMES:
+                raise ValueError
         except (ValueError, TypeError):
             self._unparsed(record)
             return

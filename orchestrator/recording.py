@@ -15,7 +15,7 @@ import msgspec
 from config.manifest import Manifest
 from orchestrator.catalog import Signal
 from orchestrator.limits import Limits
-from orchestrator.signals.clock import Moment
+from orchestrator.signals.clock import TIMES, Moment
 from orchestrator.signals.model import AttributeValue
 from parsers.framing import LineFramer
 
@@ -118,7 +118,7 @@ def read_line(line: bytes) -> Moment | Gap | None:
     try:
         if line.startswith(_MOMENT_PREFIX):
             moment = msgspec.json.decode(line, type=_MomentLine)
-            return Moment(moment.unix, moment.offset)
+            return Moment(moment.unix, moment.offset) if moment.unix in TIMES else None
         if line.startswith(_GAP_PREFIX):
             return msgspec.json.decode(line, type=Gap)
     except (msgspec.MsgspecError, ValueError, RecursionError):

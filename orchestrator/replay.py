@@ -41,9 +41,11 @@ def run_replay(options: ReplayOptions) -> int:
     with _opened(options.file) as (file, modified), stop.on_signals():
         head = _read_head(file)
         header = read_header(head.partition(b"\n")[0])
+        if header is not None and options.start is not None:
+            raise UsageError(f"--start: {options.file} is a recording, which has times of its own")
         outlet = Outlet(options.wishes, _resource(header), terminal, stop.request)
         try:
-            replay = Replay(options, head, header, modified, outlet)
+            replay = _begin(options, head, header, modified, outlet)
             replay.feed(head.partition(b"\n")[2] if header else head)
             while not stop() and (chunk := file.read(_CHUNK)):
                 replay.feed(chunk)
@@ -84,6 +86,15 @@ def _resource(header: Header | None) -> dict[str, AttributeValue]:
     return {**header.resource, "ebpf.run.id": run_id} if header else resource_attributes(run_id)
 
 
+def _begin(options: ReplayOptions, head: bytes, header: Header | None, modified: int, sink: Sink) -> Replay:
+    try:
+        return Replay(options, head, header, modified, sink)
+    except (KeyError, ValueError) as error:
+        if header is None:
+            raise
+        raise UsageError(f"{options.file}: what it says of its signals makes no sense: {error}") from None
+
+
 class Replay:
     """Feeds a pipeline from a file's bytes."""
 
@@ -91,6 +102,7 @@ class Replay:
         json = header is not None or is_json(head)
         signals = options.signals or (header.restored() if header else [_unknown(options.file)])
         self.is_recording = header is not None
+        self._is_json = json
         self._stream = OutputStream(version=header.bpftrace if header else None) if json else TextStream()
         self.pipeline = Pipeline(signals, header.limits if header else LIMITS, sink, whole_lines=not json)
         self.pipeline.as_written = header is None
@@ -121,7 +133,7 @@ class Replay:
         """Decode the lines between those that are ours together."""
         begin = 0
         for index, line in enumerate(lines):
-            if line.startswith(OURS) and (found := read_line(line)) is not None:
+            if self._is_json and line.startswith(OURS) and (found := read_line(line)) is not None:
                 self._decode(lines[begin:index])
                 begin = index + 1
                 self._apply(found)
@@ -132,8 +144,7 @@ class Replay:
             self._take(self._stream.feed(b"\n".join([*lines, b""])))
 
     def _apply(self, found: Moment | Gap) -> None:
-        if isinstance(found, Gap):
-            self._stream.gap()
+        if isinstance(found, Gap):  # the halves of lines around it were not recorded
             self.pipeline.stream.dropped_lines = found.lines
             return
         self._flush()

@@ -58,7 +58,7 @@ def undelivered(sender: Sender | None) -> list[str]:
 def closing_line(pipelines: Sequence[Pipeline], outlet: Outlet) -> str:
     """``tcp, exec: 5.0 s, 30 probes, 123 log records, 456 data points -> capture.jsonl``."""
     names = ", ".join(name for pipeline in pipelines for name in pipeline.counts)
-    if not any(pipeline.ready or pipeline.ended for pipeline in pipelines):
+    if not any(pipeline.ready or pipeline.ended or pipeline.as_written for pipeline in pipelines):
         return f"{names}: stopped before all probes were attached"
     seconds = max(pipeline.seconds for pipeline in pipelines)
     probes = sum(pipeline.probes or 0 for pipeline in pipelines)

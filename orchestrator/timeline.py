@@ -49,6 +49,8 @@ class Timeline:
         found = None if exact else _RAW_TIME.search(head)
         if found is not None:
             self._go_to(found[1].decode())
+            if self._now > start + _SECOND:  # it did not begin after its file was written
+                self._now -= 24 * 3600 * _SECOND
 
     def advance(self, record: Record) -> bool:
         """Whether ``record`` tells a new time."""

@@ -24,7 +24,7 @@ __all__ = (
 # Comments and strings first, so that nothing inside them is taken for code.
 _LEXEME = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
-      | (?P<getopt>\bgetopt\(\s*"(?P<name>[^"]*)"
+      | (?P<getopt>\bgetopt\s*\(\s*"(?P<name>[^"]*)"
             \s*(?:,\s*(?P<default>"(?:\\.|[^"\\])*"|-?\w+)\s*(?:,\s*"(?:\\.|[^"\\])*"\s*)?)?\))
       | (?P<string>"(?:\\.|[^"\\])*")
       | (?P<map>@[A-Za-z_]\w*)
@@ -67,9 +67,10 @@ def render(source: str, values: Mapping[str, int | str]) -> str:
         value = values[match["name"]]
         if isinstance(value, bool):  # true to bpftrace 0.24 and later, 1 to those that do not know the word
             return f"(1 == {int(value)})"
-        if match["default"] == f'"{value}"':  # what the program says itself may be any text
-            return match["default"]
-        return string_literal(value) if isinstance(value, str) else str(int(value))
+        if isinstance(value, str):
+            # Only what the program says itself may be any text.
+            return string_literal(value) if value.isascii() and value.isprintable() else match["default"]
+        return str(int(value))
 
     return _LEXEME.sub(literal, source)
 

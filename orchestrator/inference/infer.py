@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import ValidationError, convert, structs, to_builtins
 
 from config.errors import ConfigError
+from config.loader import nearest
 from config.manifest import BoolParameter, IntParameter, Manifest, Metric, Parameter, StringParameter
 from orchestrator.inference.maps import infer_maps
 from orchestrator.inference.prints import infer_prints
@@ -24,6 +25,7 @@ def infer_manifest(program: str, source: str) -> Manifest:
     """The manifest of ``program`` (its name, ``biolatency`` for biolatency.bt). Never fails."""
     script = read_script(source)
     maps = infer_maps(program, script)
+    _check_annotations(script)
     return Manifest(
         summary=script.summary or f"The bpftrace program {program}",
         process="own",
@@ -57,6 +59,17 @@ def _integer(literal: str) -> int | None:
         return int(text, 0)
     match = re.fullmatch(r"([1-9]\d{0,8})e(\d)", text)
     return int(match[1]) * 10 ** int(match[2]) if match else None
+
+
+def _check_annotations(script: Script) -> None:
+    for annotation in script.annotations:
+        if annotation.target.startswith("@"):
+            where, known = f"line {annotation.line}: otlp: {annotation.target}", [*_METRIC_WORDS, "keys"]
+            if annotation.target[1:] not in script.maps():
+                raise ConfigError(f"{where}: no such map{nearest(annotation.target[1:], list(script.maps()))}")
+            for word in annotation.words:
+                if word not in known:
+                    raise ConfigError(f"{where}: unknown word {word!r}{nearest(word, known)}")
 
 
 def _annotated(metric: Metric, name: str, script: Script) -> Metric:

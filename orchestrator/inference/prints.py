@@ -8,6 +8,8 @@ from itertools import groupby
 
 from msgspec import structs
 
+from config.errors import ConfigError
+from config.loader import nearest
 from config.manifest import Field, Piece, Print
 from orchestrator.inference.meaning import Meaning, Scope, meaning_of, unique
 from orchestrator.signals.names import identifier
@@ -19,6 +21,7 @@ __all__ = ("infer_prints",)
 
 _PRINTING = {"printf", "time", "join", "print"}
 _TIME_FORMAT = "%H:%M:%S\n"
+_WORDS = ["fields", "name", "severity"]
 _NUMBERS = set("diuxXop")
 
 
@@ -90,6 +93,9 @@ def _annotated(found: Print, script: Script, calls: Sequence[Call]) -> Print:
     if not before or any(before[-1].line <= call.line < calls[0].line for call in script.calls):
         return found
     words = before[-1].words
+    for word in words:
+        if word not in _WORDS:
+            raise ConfigError(f"line {before[-1].line}: otlp: printf: unknown word {word!r}{nearest(word, _WORDS)}")
     names = iter([name.strip() for name in words.get("fields", "").split(",")])
     pieces = [
         structs.replace(
@@ -98,7 +104,9 @@ def _annotated(found: Print, script: Script, calls: Sequence[Call]) -> Print:
         )
         for piece in found.pieces
     ]
-    return structs.replace(found, name=words.get("name", found.name), pieces=pieces)
+    return structs.replace(
+        found, name=words.get("name", found.name), severity=words.get("severity", found.severity), pieces=pieces
+    )
 
 
 def _piece(call: Call, scope: Scope) -> Piece:
@@ -183,7 +191,8 @@ def _elements(expression: str) -> list[str]:
 def _event_name(program: str, script: Script, probe: int) -> str:
     """``ebpf.PROGRAM.PROBE``: tracepoint:syscalls:sys_exit_open -> sys_exit_open, interval:s:1 -> interval."""
     points = script.probes[probe].attach_points if probe >= 0 else ()
-    parts = [part for part in (points[0].split(":") if points else ["macro"]) if not part.isdigit()]
+    parts = (points[0].split(":") if points else []) or ["macro"]
+    parts = [part for part in parts if not part.isdigit()] or parts
     last = parts[0] if parts[0] in {"interval", "i", "profile", "p"} else parts[-1]
     return f"ebpf.{identifier(program)}.{identifier(last)}"
 

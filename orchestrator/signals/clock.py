@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ("Clock", "Moment")
+__all__ = ("TIMES", "Clock", "Moment")
+
+TIMES = range(2**63)  # Unix nanoseconds, until the year 2262
 
 _SYNC_NANOSECONDS = 1_000_000_000
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from config.manifest import Field, Piece, Print
 from orchestrator.signals.attributes import Setter, compile_attribute, number
-from orchestrator.signals.clock import Moment
+from orchestrator.signals.clock import TIMES, Moment
 from orchestrator.signals.model import AttributeValue, LogRecord
 from orchestrator.signals.series import is_number
 from orchestrator.signals.tables import Table
@@ -99,9 +99,10 @@ class LineReader:
         body = readable(line.text.strip("\r\n"))
         if not body.strip() or line.name == _ONLY_TIME:
             return
-        if not self._has_rules:
+        if not self._has_rules and line.text.endswith("\n"):
             self._read_row(body, line.attributes)
         time = moment.unix if line.nsecs is None else moment.to_unix(line.nsecs)
+        time = time if time in TIMES else moment.unix
         yield LogRecord(time, moment.unix, line.name or self._name, line.severity, body, line.attributes)
 
 

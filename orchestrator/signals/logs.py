@@ -14,7 +14,7 @@ from typing import Any
 
 from config.manifest import Event, Part
 from orchestrator.signals.attributes import compile_attribute, number
-from orchestrator.signals.clock import Moment
+from orchestrator.signals.clock import TIMES, Moment
 from orchestrator.signals.model import AttributeValue, LogRecord
 from orchestrator.text import join_arguments, printable
 from parsers.escapes import to_bytes
@@ -27,8 +27,6 @@ _PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")
 # Parts that wait for their event; they wait for microseconds, unless it was lost, which the program's own count of
 # its events tells, or was never printed because the probes were being detached.
 _WAITING = 4096
-
-_TIMES = range(2**63)  # Unix nanoseconds, until the year 2262
 
 Pieces = dict[int, bytes]
 Identity = tuple[int, int]
@@ -108,7 +106,7 @@ class _CompiledEvent:
         if truncated:
             attributes[TRUNCATED] = truncated
         time = moment.to_unix(number(values[self._time]))
-        if time not in _TIMES:
+        if time not in TIMES:
             raise ValueError("no time of this world")
         return LogRecord(
             time,
