@@ -30,6 +30,7 @@ _POLL_SECONDS = 0.1
 _GATE_SECONDS = 2.0
 _AGAIN_SECONDS = 1.0
 _SETTLE_SECONDS = 0.2
+_ATTACHING_SECONDS = 1.0
 _QUIET_SECONDS = 0.05
 
 
@@ -130,9 +131,7 @@ class Capture:
         A program without a gate goes on; what it has emitted until now is read.
         """
         if not self.pipeline.gated:
-            deadline = time.monotonic() + _SETTLE_SECONDS
-            while not self.at_end and (left := deadline - time.monotonic()) > 0:
-                self.pump(left)
+            self.settle(_SETTLE_SECONDS)
             return
         deadline = time.monotonic() + _GATE_SECONDS
         self.process.nudge(STOP_SIGNAL)
@@ -140,6 +139,12 @@ class Capture:
             self.pump(_POLL_SECONDS)
         while self.pump(_QUIET_SECONDS) and time.monotonic() < deadline:
             pass
+
+    def settle(self, seconds: float) -> None:
+        """Pump for so long, or to the end."""
+        deadline = time.monotonic() + seconds
+        while not self.at_end and (left := deadline - time.monotonic()) > 0:
+            self.pump(left)
 
     @property
     def names(self) -> str:
@@ -189,7 +194,9 @@ def start_capture(
         # Perhaps it is our part that does not fit; if not, its complaints now stand where its author looks.
         capture = make_capture(launch.start(signals, as_written=True), signals)
         capture.pipeline.as_written = True
-        if capture.wait_ready(stopped) or stopped() or capture.ended_well():
+        if capture.wait_ready(stopped):
+            capture.settle(_ATTACHING_SECONDS)  # up to 0.23 it says that probes are attached before it attaches them
+        if not capture.at_end or stopped() or capture.ended_well():
             return capture, {}
     reason = capture.failure()
     if len(signals) == 1:

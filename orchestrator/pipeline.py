@@ -40,6 +40,8 @@ __all__ = ("OWN_SCOPE", "Pipeline", "Sink")
 
 OWN_SCOPE = Scope("bpftrace-orchestrator", __version__)
 _KEPT_PROBLEMS = 100
+# 0.23 and later say so of every delete(@m[key]) without such a key; nothing is lost by it.
+_NOTHING_TO_DELETE = "map_delete_elem returned -2"
 
 
 class Sink(Protocol):
@@ -274,6 +276,8 @@ class Pipeline:
         report = self._own.problem(record.kind, record.message, self._moment) if self._own is not None else None
         if report is not None:
             self._logs([report])
+            return
+        if record.message.startswith(_NOTHING_TO_DELETE):
             return
         problems = self.stream.problems
         if record.message in problems or len(problems) < _KEPT_PROBLEMS:
