@@ -245,7 +245,7 @@ def _readable(text: str) -> str | None:
         shorter, divided = re.subn(pattern, "", text)
         if divided and (name := _readable(shorter)):
             return f"{name}_{unit}"
-    text = re.sub(r'"(?:\\.|[^"\\])*"', "", text)
+    text = re.sub(r'"(?:\\.|[^"\\])*"|\b\d\w*', "", text)
     words = [word for word in _WORDS.findall(_CAST.sub("", text)) if word not in _NOT_NAMES | set(_FUNCTIONS)]
     if not words:
         return None

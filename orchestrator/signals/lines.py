@@ -29,6 +29,8 @@ __all__ = ("LineReader",)
 _KINDS: dict[str, Kind] = {"comm": "comm", "word": "word", "address": "address"}
 # Pieces of a line that does not end are given up as a line of their own beyond this.
 _MOST_PIECES = 256
+# A piece that has not come after so long was lost.
+_LATE_NANOSECONDS = 1_000_000_000
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,19})")
 
 
@@ -50,6 +52,8 @@ class LineReader:
         self._table: Table | None = None
         self._pending: _Line | None = None
         self._moment = Moment(0, 0)
+        self._owed: list[_CompiledPiece] = []
+        self._owed_until = 0
 
     def text(self, kind: str, text: str, moment: Moment) -> Iterator[LogRecord]:
         """The records that a piece of text completes; it is a whole line if it ends one."""
@@ -57,16 +61,39 @@ class LineReader:
         values: Sequence[Any] = ()
         if piece is None:
             piece, values = _best(self._candidates.get(kind, ()), text)
-        if self._pending is not None and not self._pending.can_have(piece):
+        is_anyones = self._take_owed(piece, moment)
+        if self._pending is not None and (is_anyones or not self._pending.can_have(piece)):
+            self._owe(self._pending)
             yield from self.flush()
         self._moment = moment
         line = self._pending or _Line()
         self._pending = None
         line.add(text, piece, values)
-        if line.pieces >= _MOST_PIECES or (piece.ends if piece is not None else kind == "join" or text.endswith("\n")):
+        ends = piece.ends if piece is not None else kind == "join" or text.endswith("\n")
+        if ends or is_anyones or line.pieces >= _MOST_PIECES:
             yield from self._record(line, moment)
         else:
             self._pending = line
+
+    def _owe(self, line: _Line) -> None:
+        """Remember that the rest of a line is still to come: another CPU's came in between.
+
+        Until then, or until it must have been lost, nothing tells whose line a piece goes on with.
+        """
+        if line.last is not None and line.last.has_next:
+            if not self._owed:
+                self._owed_until = self._moment.unix + _LATE_NANOSECONDS
+            self._owed.append(line.last)
+
+    def _take_owed(self, piece: _CompiledPiece | None, moment: Moment) -> bool:
+        """Whether ``piece`` goes on with one of several lines that were begun."""
+        if moment.unix > self._owed_until:
+            self._owed = []
+        owed = next((last for last in self._owed if piece is not None and last.shape in piece.follows), None)
+        if owed is None:
+            return False
+        self._owed.remove(owed)
+        return True
 
     def value(self, data: Data, moment: Moment) -> Iterator[LogRecord]:
         """The record of a printed value, which ends a line that was begun before it."""

@@ -24,12 +24,16 @@ def test_who_asks_twice_insists() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_a_request(number: signal.Signals) -> None:
-    stop = Stop()
-    with stop.on_signals():
-        signal.raise_signal(number)
-        assert (stop(), stop.insisted()) == (True, False)
-        signal.raise_signal(signal.SIGTERM)
-        assert stop.insisted()
+    before = signal.signal(number, signal.SIG_DFL)  # it may be ignored, as SIGHUP is under nohup
+    try:
+        stop = Stop()
+        with stop.on_signals():
+            signal.raise_signal(number)
+            assert (stop(), stop.insisted()) == (True, False)
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.insisted()
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

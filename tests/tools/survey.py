@@ -126,7 +126,7 @@ class Finding:
 
     @property
     def ended_well(self) -> bool:
-        """Whether nothing was complained of, but what bpftrace itself says of events that it lost, or of helpers."""
+        """Whether nothing was complained of, but events that bpftrace says it lost itself."""
         complaints = re.findall(r"^orchestrate: (.*)", self.stderr, re.MULTILINE)
         return self.exit_code == 0 or (
             self.exit_code == 1 and bool(complaints) and all(map(_BPFTRACES_OWN.search, complaints))
@@ -154,7 +154,7 @@ def _many(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
-_BPFTRACES_OWN = re.compile(r"events were lost, says bpftrace|^bpftrace: \w+ returned -\d+")
+_BPFTRACES_OWN = re.compile(r"events were lost, says bpftrace")
 _WHAT = ("unparsed", "of an unknown type", "entries unread")
 
 

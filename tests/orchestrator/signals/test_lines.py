@@ -11,6 +11,7 @@ from orchestrator.signals.model import LogRecord
 from parsers.records import Data
 
 MOMENT = Moment(unix=1_700_000_000_000_000_000, offset=1_600_000_000_000_000_000)
+MUCH_LATER = Moment(unix=1_700_000_050_000_000_000, offset=1_600_000_000_000_000_000)
 LATER = Moment(unix=1_700_000_005_000_000_000, offset=1_600_000_000_000_000_000)
 
 PID = Field(attribute="process.pid")
@@ -112,16 +113,25 @@ def test_lines_one_after_the_other() -> None:
 
 
 def test_a_beginning_ends_the_line_that_waits_for_its_end() -> None:
-    """Two CPUs: the first line's end comes later, or is lost."""
-    found = lines(EXEC).text(TIME, WHO, ("time", "05:41:01 "), ("printf", "8      sh               "), ("join", "w"))
+    """Two CPUs: the first line's end comes later, or is lost; until then an end can be either's."""
+    other = (("time", "05:41:01 "), ("printf", "8      sh               "))
+    found = lines(EXEC).text(TIME, WHO, *other, ("join", "w"), WHAT)
     assert found.told == [
         ("exec", "05:41:00 7      a b              ", {"process.pid": 7, "thread.name": "a b"}),
-        (
-            "exec",
-            "05:41:01 8      sh               w",
-            {"process.pid": 8, "thread.name": "sh", "process.command_line": "w"},
-        ),
+        ("exec", "05:41:01 8      sh               ", {"process.pid": 8, "thread.name": "sh"}),
+        ("exec", "w", {"process.command_line": "w"}),
+        ("exec", "ls -l /", {"process.command_line": "ls -l /"}),
     ]
+
+
+def test_an_end_that_does_not_come_is_not_waited_for_any_longer() -> None:
+    other = (("time", "05:41:01 "), ("printf", "8      sh               "))
+    found = lines(EXEC).text(TIME, WHO).text(*other, moment=LATER)
+    assert found.text(TIME, WHO, WHAT, moment=MUCH_LATER).told[-1] == (
+        "exec",
+        "05:41:00 7      a b              ls -l /",
+        EXECUTED,
+    )
 
 
 def test_a_line_that_waited_has_the_time_at_which_it_came() -> None:
