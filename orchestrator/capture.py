@@ -28,7 +28,8 @@ _START_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 _GATE_SECONDS = 2.0
-_AGAIN_SECONDS = 1.0
+# Longer than any version needs from the signal to END: 0.17 detaches its probes first, some 50 ms each.
+_AGAIN_SECONDS = 3.0
 _SETTLE_SECONDS = 0.2
 _ATTACHING_SECONDS = 1.0
 _QUIET_SECONDS = 0.05
