@@ -129,10 +129,12 @@ class Capture:
     def _close_gate(self) -> None:
         """Let no more events be emitted, and read those that were: what bpftrace reads once it is told to end is lost.
 
-        A program without a gate goes on; what it has emitted until now is read.
+        A stranger's program has no gate and goes on; what it has emitted until now is read. Without a gate, signals of
+        ours emit no events.
         """
         if not self.pipeline.gated:
-            self.settle(_SETTLE_SECONDS)
+            if self.signals[0].manifest.process == "own":
+                self.settle(_SETTLE_SECONDS)
             return
         deadline = time.monotonic() + _GATE_SECONDS
         self.process.nudge(STOP_SIGNAL)

@@ -12,6 +12,7 @@ from config.manifest import BoolParameter, Manifest
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.host import Host
 from orchestrator.pairs import problems
+from parsers.escapes import storable
 from parsers.source import map_names, render, without_dead_probes
 
 __all__ = ("Signal", "find_signals", "inferred_signal", "load_signal", "signal_names")
@@ -164,7 +165,7 @@ def inferred_signal(path: Path, source: str) -> Signal:
 
 def _name(path: Path) -> str:
     """The name of a program; bytes that are no UTF-8 could not be sent."""
-    return path.stem.encode("utf-8", "replace").decode()
+    return storable(path.stem)
 
 
 def _read(path: Path) -> str:

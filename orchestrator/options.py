@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,18 +55,31 @@ def replay_options(arguments: argparse.Namespace) -> ReplayOptions:
     if len(signals) > 1 and any(signal.manifest.process == "own" for signal in signals):
         raise UsageError(f"{target}: a recording is of one bpftrace; name one program, or signals that share one")
     check_resource_variables(os.environ)
-    output, endpoint, protocol = (
-        getattr(settings, name) if getattr(arguments, name) is None else getattr(arguments, name)
-        for name in ("output", "otlp_endpoint", "otlp_protocol")
-    )
-    if output and output != "-" and Path(output).resolve() == Path(arguments.file).resolve():
-        raise UsageError(f"--output {output} is the recording itself; give another file")
+    wishes = _wishes(arguments, settings)
+    if wishes.output != "-" and _are_one_file(wishes.output, arguments.file):
+        raise UsageError(f"--output {wishes.output} is the recording itself; give another file")
     return ReplayOptions(
         arguments.file,
         signals,
         None if arguments.start is None else _unix_nanoseconds(arguments.start),
-        Wishes(output, load_otlp_settings(os.environ, endpoint, protocol), arguments.summary),
+        wishes,
     )
+
+
+def _given(arguments: argparse.Namespace, settings: RunSettings, name: str) -> str | None:
+    """What the flag says, or else the file."""
+    value: str | None = getattr(arguments, name)
+    return getattr(settings, name) if value is None else value
+
+
+def _wishes(arguments: argparse.Namespace, settings: RunSettings) -> Wishes:
+    endpoint, protocol = (_given(arguments, settings, name) for name in ("otlp_endpoint", "otlp_protocol"))
+    otlp = load_otlp_settings(os.environ, endpoint, protocol)
+    return Wishes(_given(arguments, settings, "output"), otlp, arguments.summary)
+
+
+def _are_one_file(one: str | None, other: str | None) -> bool:
+    return bool(one and other and Path(one).resolve() == Path(other).resolve())
 
 
 def _unix_nanoseconds(text: str) -> int:
@@ -99,9 +113,7 @@ class Options:
         """Read and check flags, file and environment. Raises ConfigError and UsageError."""
         settings = load_run_settings(arguments.config)
 
-        def given(name: str) -> str | None:
-            value: str | None = getattr(arguments, name)
-            return getattr(settings, name) if value is None else value
+        given = partial(_given, arguments, settings)
 
         def seconds(name: str, least: float) -> float | None:
             text = given(name)
@@ -121,16 +133,12 @@ class Options:
             record=given("record"),
             bpftrace=given("bpftrace"),
             unsafe=arguments.unsafe,
-            wishes=Wishes(
-                given("output"),
-                load_otlp_settings(os.environ, given("otlp_endpoint"), given("otlp_protocol")),
-                arguments.summary,
-            ),
+            wishes=_wishes(arguments, settings),
         )
 
 
 def _check_files(output: str | None, record: str | None) -> None:
-    if output and record and Path(output).resolve() == Path(record).resolve():
+    if _are_one_file(output, record):
         raise UsageError(f"--output and --record are both {output}; give each a file of its own")
 
 

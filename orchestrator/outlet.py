@@ -24,7 +24,7 @@ class Outlet:
         terminal: Terminal,
         give_up: Callable[[], None],
     ) -> None:
-        self._terminal = terminal
+        self.terminal = terminal
         self.destinations = Destinations(wishes.otlp, wishes.output, self.say, give_up)
         self.output = Output(resource, [self.destinations])
         is_embedded = wishes.otlp is None and wishes.output is None
@@ -32,7 +32,7 @@ class Outlet:
 
     def say(self, message: str) -> None:
         """Tell a person."""
-        self._terminal.say(f"orchestrate: {message}")
+        self.terminal.say(f"orchestrate: {message}")
 
     def log(self, scope: Scope, record: LogRecord) -> None:
         """Take one log record."""
@@ -48,11 +48,11 @@ class Outlet:
 
     def close(self, hurry: Callable[[], bool]) -> None:
         """Send what is left, for a bounded time or until ``hurry``."""
-        self._terminal.progress("sending what is left ...")
+        self.terminal.progress("sending what is left ...")
         self.destinations.close(hurry)
-        self._terminal.progress("")
+        self.terminal.progress("")
 
     def summarize(self, names: list[str]) -> None:
         """Show the summary of these signals, if one was asked for."""
         if self._summary is not None:
-            self._terminal.block(self._summary.lines([f"bpftrace-orchestrator/{name}" for name in names]))
+            self.terminal.block(self._summary.lines([f"bpftrace-orchestrator/{name}" for name in names]))

@@ -19,7 +19,7 @@ from orchestrator.options import ReplayOptions
 from orchestrator.outlet import Outlet
 from orchestrator.pipeline import Pipeline, Sink
 from orchestrator.recording import HEADER_PREFIX, OURS, Gap, Header, read_header, read_line
-from orchestrator.report import closing_line, losses, undelivered
+from orchestrator.report import conclude
 from orchestrator.resource import resource_attributes
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import AttributeValue
@@ -55,7 +55,10 @@ def run_replay(options: ReplayOptions) -> int:
         finally:
             outlet.close(stop.insisted)
     outlet.summarize(list(replay.pipeline.counts))
-    return _conclude(replay, outlet, terminal)
+    pipeline = replay.pipeline
+    cut = replay.is_recording and not pipeline.ended and not pipeline.as_written
+    problems = ["the recording is cut off: what bpftrace counted last is not in it"] if cut else []
+    return 0 if conclude([pipeline], outlet, problems) else 1
 
 
 @contextmanager
@@ -166,17 +169,3 @@ def _unknown(file: str) -> Signal:
     """A program of which nothing is known but what it printed."""
     name = "stdin" if file == "-" else Path(file).name.partition(".")[0]
     return Signal(name, Path(f"{name}.bt"), "", Manifest(summary=f"What {name} holds", process="own"))
-
-
-def _conclude(replay: Replay, outlet: Outlet, terminal: Terminal) -> int:
-    cut = replay.is_recording and not replay.pipeline.ended and not replay.pipeline.as_written
-    lost = [
-        *(["the recording is cut off: what bpftrace counted last is not in it"] if cut else []),
-        *outlet.destinations.problems,
-        *losses(replay.pipeline),
-        *undelivered(outlet.destinations.sender),
-    ]
-    for loss in lost:
-        outlet.say(loss)
-    terminal.say(closing_line([replay.pipeline], outlet))
-    return 1 if lost else 0

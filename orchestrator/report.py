@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from orchestrator.outlet import Outlet
     from orchestrator.pipeline import Pipeline
 
-__all__ = ("closing_line", "losses", "undelivered")
+__all__ = ("closing_line", "conclude", "losses", "undelivered")
 
 _SHOWN_PROBLEMS = 5
 
@@ -53,6 +53,22 @@ def undelivered(sender: Sender | None) -> list[str]:
     if sender.lost_items:
         lines.append(f"{sender.lost_items:,} records and points were neither delivered nor kept")
     return lines
+
+
+def conclude(pipelines: Sequence[Pipeline], outlet: Outlet, problems: Sequence[str], told: Sequence[str] = ()) -> bool:
+    """Say what was told, every loss, and what was done; whether nothing was lost."""
+    lost = [
+        *problems,
+        *outlet.destinations.problems,
+        *(loss for pipeline in pipelines for loss in losses(pipeline)),
+        *undelivered(outlet.destinations.sender),
+    ]
+    for line in told:
+        outlet.terminal.say(line)
+    for loss in lost:
+        outlet.say(loss)
+    outlet.terminal.say(closing_line(pipelines, outlet))
+    return not lost
 
 
 def closing_line(pipelines: Sequence[Pipeline], outlet: Outlet) -> str:

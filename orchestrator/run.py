@@ -207,21 +207,12 @@ class _Run:
         )
 
     def _conclude(self, captures: Sequence[Capture], outlet: Outlet) -> int:
-        from orchestrator.report import closing_line, losses, undelivered  # noqa: PLC0415
+        from orchestrator.report import conclude  # noqa: PLC0415
 
-        lost = [
-            *self._problems,
-            *(problem for capture in captures for problem in capture.problems),
-            *outlet.destinations.problems,
-            *(loss for capture in captures for loss in losses(capture.pipeline)),
-            *undelivered(outlet.destinations.sender),
-        ]
-        for line in [line for capture in captures for line in capture.told()]:
-            self._terminal.say(line)
-        for loss in lost:
-            outlet.say(loss)
-        self._terminal.say(closing_line([capture.pipeline for capture in captures], outlet))
-        return 1 if lost or self._failed else 0
+        problems = [*self._problems, *(problem for capture in captures for problem in capture.problems)]
+        told = [line for capture in captures for line in capture.told()]
+        well = conclude([capture.pipeline for capture in captures], outlet, problems, told)
+        return 0 if well and not self._failed else 1
 
 
 def _end(capture: Capture) -> str:

@@ -48,6 +48,11 @@ def byte_escapes_to_surrogates(line: bytes) -> bytes:
     return line
 
 
+def storable(text: str) -> str:
+    """``text`` where only UTF-8 can stand: a question mark for each byte that is none."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def to_bytes(text: str) -> bytes:
     """The bytes that ``text`` stood for in the kernel."""
     return text.encode("utf-8", "surrogateescape")

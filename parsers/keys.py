@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal
 
-__all__ = ("KeyType", "split_key")
+__all__ = ("KeyType", "number_or_text", "split_key")
 
 KeyType = Literal["any", "int", "string", "stack"]
 # A stack is empty, or one frame a line: "\n    f+12\n    g+3\n"; 0.23 prints each newline as a backslash and an n.
@@ -32,12 +32,18 @@ def _stack(text: str) -> str:
     return text.replace("\\n", "\n")
 
 
-def _any(text: str) -> int | str:
+def number_or_text(text: str) -> int | str:
+    """The number that ``text`` looks like, else itself."""
     return int(text) if _INTEGER.fullmatch(text) else text
 
 
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,19})")
-_CONVERT: dict[str, Callable[[str], int | str]] = {"any": _any, "int": _to_int, "string": str, "stack": _stack}
+_CONVERT: dict[str, Callable[[str], int | str]] = {
+    "any": number_or_text,
+    "int": _to_int,
+    "string": str,
+    "stack": _stack,
+}
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from parsers.framing import MAX_LINE, LineFramer
 from parsers.json_output import JsonDecoder
 from parsers.records import Record, Unparsed
@@ -14,20 +16,19 @@ def is_json(head: bytes) -> bool:
     return head.lstrip().startswith(b'{"type"')
 
 
-class OutputStream:
-    """Feed chunks as they come, ``close()`` at the end; both return the records that they complete.
+class _LineStream:
+    """Lines of a byte stream through a decoder. ``decode`` reads one line, ``finish`` what stands behind the last."""
 
-    ``version`` is bpftrace's, ``(0, 17)``, if it is known; see ``JsonDecoder`` for what depends on it.
-    """
-
-    def __init__(self, max_line: int = MAX_LINE, version: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self, max_line: int, decode: Callable[[bytes], list[Record]], finish: Callable[[bytes], list[Record]]
+    ) -> None:
         self._framer = LineFramer(max_line)
-        self._decoder = JsonDecoder(version)
+        self._decode, self._finish = decode, finish
         self._oversized = 0
 
     def feed(self, chunk: bytes) -> list[Record]:
-        """Return the records of the lines that ``chunk`` completes."""
-        decode = self._decoder.decode_all
+        """Return the records that ``chunk`` completes."""
+        decode = self._decode
         records = [record for line in self._framer.feed(chunk) for record in decode(line)]
         while self._oversized < self._framer.oversized:
             self._oversized += 1
@@ -40,31 +41,25 @@ class OutputStream:
 
     def close(self) -> list[Record]:
         """Return the records of a last line without its newline; a cut one is ``Unparsed``."""
-        return self._decoder.decode_all(self._framer.close())
+        return self._finish(self._framer.close())
 
 
-class TextStream:
+class OutputStream(_LineStream):
+    """Feed chunks as they come, ``close()`` at the end; both return the records that they complete.
+
+    ``version`` is bpftrace's, ``(0, 17)``, if it is known; see ``JsonDecoder`` for what depends on it.
+    """
+
+    def __init__(self, max_line: int = MAX_LINE, version: tuple[int, ...] | None = None) -> None:
+        decode = JsonDecoder(version).decode_all
+        super().__init__(max_line, decode, decode)
+
+
+class TextStream(_LineStream):
     """The same for bpftrace's text output, what a person sees in a terminal."""
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
         from parsers.text_output import TextDecoder  # noqa: PLC0415 - a grammar, which JSON output does without
 
-        self._framer = LineFramer(max_line)
-        self._decoder = TextDecoder()
-        self._oversized = 0
-
-    def feed(self, chunk: bytes) -> list[Record]:
-        """Return the records that ``chunk`` completes."""
-        records = [record for line in self._framer.feed(chunk) for record in self._decoder.feed(line)]
-        while self._oversized < self._framer.oversized:
-            self._oversized += 1
-            records.append(Unparsed(b"", "line too long"))
-        return records
-
-    def gap(self) -> None:
-        """Say that bytes are missing from here on."""
-        self._framer.gap()
-
-    def close(self) -> list[Record]:
-        """Return what was not complete until now."""
-        return self._decoder.close(self._framer.close())
+        decoder = TextDecoder()
+        super().__init__(max_line, decoder.feed, decoder.close)

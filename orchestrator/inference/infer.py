@@ -10,8 +10,10 @@ from msgspec import ValidationError, convert, structs, to_builtins
 from config.errors import ConfigError
 from config.loader import nearest
 from config.manifest import BoolParameter, IntParameter, Manifest, Metric, Parameter, StringParameter
+from orchestrator.inference.annotations import check_words, place_of
 from orchestrator.inference.maps import infer_maps
 from orchestrator.inference.prints import infer_prints
+from parsers.escapes import storable
 from parsers.literals import unescape
 from parsers.script import Annotation, Script, read_script
 
@@ -47,7 +49,7 @@ def _parameters(script: Script) -> dict[str, Parameter]:
         elif (number := _integer(default)) is not None:
             found[one.name] = IntParameter(help="Asked for by the program", default=number)
         else:
-            text = unescape(default).encode("utf-8", "replace").decode() if default.startswith('"') else default
+            text = storable(unescape(default)) if default.startswith('"') else default
             found[one.name] = StringParameter(help="Asked for by the program", default=text, pattern=_PRINTABLE)
     return found
 
@@ -64,12 +66,10 @@ def _integer(literal: str) -> int | None:
 def _check_annotations(script: Script) -> None:
     for annotation in script.annotations:
         if annotation.target.startswith("@"):
-            where, known = f"line {annotation.line}: otlp: {annotation.target}", [*_METRIC_WORDS, "keys"]
-            if annotation.target[1:] not in script.maps():
-                raise ConfigError(f"{where}: no such map{nearest(annotation.target[1:], list(script.maps()))}")
-            for word in annotation.words:
-                if word not in known:
-                    raise ConfigError(f"{where}: unknown word {word!r}{nearest(word, known)}")
+            name, maps = annotation.target[1:], list(script.maps())
+            if name not in maps:
+                raise ConfigError(f"{place_of(annotation)}: no such map{nearest(name, maps)}")
+            check_words(annotation, (*_METRIC_WORDS, "keys"))
 
 
 def _annotated(metric: Metric, name: str, script: Script) -> Metric:
@@ -90,4 +90,4 @@ def _apply(metric: Metric, annotation: Annotation) -> Metric:
     try:
         return convert(to_builtins(structs.replace(metric, keys=keys, **changes)), Metric)
     except ValidationError as error:
-        raise ConfigError(f"line {annotation.line}: otlp: {annotation.target}: {error}") from None
+        raise ConfigError(f"{place_of(annotation)}: {error}") from None

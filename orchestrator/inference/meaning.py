@@ -9,6 +9,7 @@ from itertools import count
 from typing import Literal
 
 from orchestrator.signals.names import identifier
+from parsers.escapes import storable
 from parsers.literals import call_of, unescape
 from parsers.script import Script
 
@@ -129,7 +130,7 @@ def meaning_of(expression: str, scope: Scope, depth: int = 0) -> Meaning:
         return _BUILTINS[text]
     if text.startswith('"') and text.endswith('"'):
         # Bytes that are no UTF-8 could not be written in a manifest.
-        return Meaning(None, "string", literal=unescape(text).encode("utf-8", "replace").decode())
+        return Meaning(None, "string", literal=storable(unescape(text)))
     if _NUMBER.fullmatch(text) or text in {"true", "false"}:
         return Meaning(None, "int", literal=text)
     if (scale := _duration(text, scope, depth)) is not None:

@@ -8,11 +8,11 @@ from itertools import groupby
 
 from msgspec import structs
 
-from config.errors import ConfigError
-from config.loader import nearest
 from config.manifest import Field, Piece, Print
+from orchestrator.inference.annotations import check_words
 from orchestrator.inference.meaning import Meaning, Scope, meaning_of, unique
 from orchestrator.signals.names import identifier
+from parsers.escapes import storable
 from parsers.literals import unescape
 from parsers.printf import Conversion, parse_format
 from parsers.script import Call, Script
@@ -21,7 +21,7 @@ __all__ = ("infer_prints",)
 
 _PRINTING = {"printf", "time", "join", "print"}
 _TIME_FORMAT = "%H:%M:%S\n"
-_WORDS = ["fields", "name", "severity"]
+_WORDS = ("fields", "name", "severity")
 _NUMBERS = set("diuxXop")
 
 
@@ -83,8 +83,7 @@ def _lines(calls: Sequence[Call]) -> Iterator[list[Call]]:
 
 def _format_of(call: Call) -> str:
     """The format of printf() or time(); bytes that are no UTF-8 could not be written in a manifest."""
-    text = unescape(call.arguments[0]) if call.arguments else _TIME_FORMAT
-    return text.encode("utf-8", "replace").decode()
+    return storable(unescape(call.arguments[0])) if call.arguments else _TIME_FORMAT
 
 
 def _annotated(found: Print, script: Script, calls: Sequence[Call]) -> Print:
@@ -93,9 +92,7 @@ def _annotated(found: Print, script: Script, calls: Sequence[Call]) -> Print:
     if not before or any(before[-1].line <= call.line < calls[0].line for call in script.calls):
         return found
     words = before[-1].words
-    for word in words:
-        if word not in _WORDS:
-            raise ConfigError(f"line {before[-1].line}: otlp: printf: unknown word {word!r}{nearest(word, _WORDS)}")
+    check_words(before[-1], _WORDS)
     names = iter([name.strip() for name in words.get("fields", "").split(",")])
     pieces = [
         structs.replace(

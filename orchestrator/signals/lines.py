@@ -7,7 +7,6 @@ statement is a record of its own; in text only the whole line is there.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,6 +19,7 @@ from orchestrator.signals.model import AttributeValue, LogRecord
 from orchestrator.signals.series import is_number
 from orchestrator.signals.tables import Table
 from orchestrator.signals.values import as_text, readable
+from parsers.keys import number_or_text
 from parsers.printf import UNSURE, Conversion, Kind, PrintfMatcher, parse_format
 from parsers.records import Data
 from parsers.strftime import time_pattern
@@ -31,7 +31,6 @@ _KINDS: dict[str, Kind] = {"comm": "comm", "word": "word", "address": "address"}
 _MOST_PIECES = 256
 # A piece that has not come after so long was lost.
 _LATE_NANOSECONDS = 1_000_000_000
-_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,19})")
 
 
 class LineReader:
@@ -302,7 +301,7 @@ def _as_it_comes(value: Any) -> Any:
     """A number or a boolean that was printed as text, by print()."""
     if value in {"true", "false"}:
         return value == "true"
-    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else value
+    return number_or_text(value) if isinstance(value, str) else value
 
 
 def _as_format(piece: Piece) -> str:
