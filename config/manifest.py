@@ -7,17 +7,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Union
 
-import msgspec
 from msgspec import Meta
+
+from config.profiles import StackMap, StackProfile
+from config.spans import Exchange, Keep, Span, SpanMetric, SpanShape
+from config.words import Attribute, Attributes, Closed, Field, Key, NonEmpty, Number, Version
 
 __all__ = (
     "Attribute",
     "BoolParameter",
     "ChoiceParameter",
+    "DurationParameter",
     "Event",
+    "Exchange",
     "Field",
     "HostFact",
     "IntParameter",
+    "IntsParameter",
+    "Keep",
     "Key",
     "Manifest",
     "Metric",
@@ -25,38 +32,52 @@ __all__ = (
     "Part",
     "Piece",
     "Print",
+    "Span",
+    "SpanMetric",
+    "SpanShape",
     "StackMap",
+    "StackProfile",
     "StringParameter",
     "TextMap",
 )
 
-NonEmpty = Annotated[str, Meta(min_length=1)]
-Version = Annotated[str, Meta(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$")]
-Number = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?(e[+-]?[0-9]{1,2})?$")]
-# Values that never change: on a metric or log record as they stand.
-Attributes = dict[str, str | int | float | bool]
 
-
-class _Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    pass
-
-
-class IntParameter(_Closed, frozen=True, tag="int", tag_field="type"):
-    """A whole number; ``range`` holds both of its ends."""
+class IntParameter(Closed, frozen=True, tag="int", tag_field="type"):
+    """A whole number; ``range`` holds both of its ends, and ``never`` those in it that are refused all the same."""
 
     help: NonEmpty
     default: int
     range: tuple[int, int] | None = None
+    never: list[int] = []
 
 
-class BoolParameter(_Closed, frozen=True, tag="bool", tag_field="type"):
+class IntsParameter(Closed, frozen=True, tag="ints", tag_field="type"):
+    """Up to ``most`` whole numbers, separated by commas.
+
+    The program asks for ``getopt("NAME.0", 0)``, ``getopt("NAME.1", 0)`` and so on, and sees 0 where there is none.
+    """
+
+    help: NonEmpty
+    most: Annotated[int, Meta(ge=1, le=16)]
+    range: tuple[int, int]
+    default: str = ""
+
+
+class DurationParameter(Closed, frozen=True, tag="duration", tag_field="type"):
+    """A duration (``100ms``); the program sees nanoseconds."""
+
+    help: NonEmpty
+    default: str
+
+
+class BoolParameter(Closed, frozen=True, tag="bool", tag_field="type"):
     """Yes or no; the program sees 1 or 0."""
 
     help: NonEmpty
     default: bool
 
 
-class ChoiceParameter(_Closed, frozen=True, tag="choice", tag_field="type"):
+class ChoiceParameter(Closed, frozen=True, tag="choice", tag_field="type"):
     """One of a few words; the program sees the number behind it."""
 
     help: NonEmpty
@@ -64,7 +85,7 @@ class ChoiceParameter(_Closed, frozen=True, tag="choice", tag_field="type"):
     choices: dict[str, int]
 
 
-class StringParameter(_Closed, frozen=True, tag="string", tag_field="type"):
+class StringParameter(Closed, frozen=True, tag="string", tag_field="type"):
     """Text that matches ``pattern`` as a whole; the program sees it as a string literal."""
 
     help: NonEmpty
@@ -72,10 +93,10 @@ class StringParameter(_Closed, frozen=True, tag="string", tag_field="type"):
     pattern: str
 
 
-Parameter = Union[IntParameter, BoolParameter, ChoiceParameter, StringParameter]
+Parameter = Union[IntParameter, IntsParameter, DurationParameter, BoolParameter, ChoiceParameter, StringParameter]
 
 
-class HostFact(_Closed, frozen=True):
+class HostFact(Closed, frozen=True):
     """Something about the host that the program needs to know: 1 if it is so, else 0.
 
     ``btf``: whether the kernel describes its types (``required``: without it the signal cannot run).
@@ -88,57 +109,21 @@ class HostFact(_Closed, frozen=True):
     without: str | None = None
 
 
-class Attribute(_Closed, frozen=True):
-    """One value that bpftrace prints, and the attribute that it becomes.
-
-    ``values`` names numbers, ``decode`` a decoder; ``default`` is what an undecodable value becomes; ``omit`` is the
-    value that stands for none; ``also`` derives further attributes, each by a decoder.
-    """
-
-    attribute: str | None = None
-    values: dict[int, str] = {}
-    decode: str | None = None
-    default: str | None = None
-    omit: int | str | None = None
-    also: dict[str, str] = {}
-
-
-class Key(Attribute, frozen=True):
-    """One part of a map's key, in the order of the program.
-
-    A ``stack`` is a kstack or ustack; ``any`` is a number if it looks like one, else text.
-    """
-
-    type: Literal["any", "int", "string", "stack"] = "int"
-
-
-class Field(Attribute, frozen=True):
-    """One element of an event's tuple, or one argument of a printf, in the order of the program.
-
-    ``time`` is in nanoseconds of the kernel's monotonic clock. A field with a ``name`` only can be used by others of
-    the manifest (``size``) and is not exported. ``scale`` turns it into the unit of its attribute. What a text can be
-    helps to find it in a printed line: ``comm`` (at most 15 bytes), ``word`` (no blanks) or ``address`` (IP). A value
-    with ``equals`` is always this one, and tells a printed tuple from others. ``any`` is a number or text, as it comes.
-    """
-
-    type: Literal["any", "int", "string", "comm", "word", "address", "time"] = "int"
-    name: str | None = None
-    scale: Number | None = None
-    equals: str | None = None
-
-
 class Part(Attribute, frozen=True):
     """Bytes of an event that come in pieces before it: ``TAG TIME PID POSITION DATA``.
 
     From ``printf("TAG %llu %d %d %rh")`` pieces are bytes at an offset; ``size`` is the field that tells how many there
-    are in all. From ``print((TAG, TIME, PID, INDEX, TEXT))`` each piece is one string, of which ``limit`` at most come.
+    are in all, and so are the texts of ``print((TAG, TIME, PID, POSITION, TEXT))`` if there is a ``size``. Without one
+    each of them is a string by itself, the INDEXth, of which ``limit`` at most come. A part with a ``name`` can be used
+    by others of the manifest, as bytes; with a name only it is not exported.
     """
 
+    name: str | None = None
     size: str | None = None
     limit: int | None = None
 
 
-class Event(_Closed, frozen=True):
+class Event(Closed, frozen=True):
     """What a ``print(("TAG", ...))`` of the program is: a log record."""
 
     name: NonEmpty
@@ -149,7 +134,7 @@ class Event(_Closed, frozen=True):
     parts: dict[str, Part] = {}
 
 
-class Piece(_Closed, frozen=True):
+class Piece(Closed, frozen=True):
     """One statement that prints a line, or a part of one; exactly one of the first four says which.
 
     ``printf``: its format. ``time``: its strftime format. ``join``: an array of strings, joined by blanks. ``print``:
@@ -163,7 +148,7 @@ class Piece(_Closed, frozen=True):
     fields: list[Field] = []
 
 
-class Print(_Closed, frozen=True):
+class Print(Closed, frozen=True):
     """A line that the program prints, by the pieces that it is made of: a log record with the line as its body."""
 
     name: NonEmpty
@@ -172,20 +157,14 @@ class Print(_Closed, frozen=True):
     attributes: Attributes = {}
 
 
-class TextMap(_Closed, frozen=True):
+class TextMap(Closed, frozen=True):
     """A map whose values are no numbers (text, tuples, structs): a log record for each entry when it is printed."""
 
     name: NonEmpty
     keys: list[Key] = []
 
 
-class StackMap(_Closed, frozen=True):
-    """A map with stacks in its keys; they are counted."""
-
-    keys: list[Key]
-
-
-class Metric(_Closed, frozen=True):
+class Metric(Closed, frozen=True):
     """What a map of the program is: ``count()`` and ``sum()`` are counters, ``hist()`` and ``lhist()`` histograms.
 
     ``stats()`` is a histogram without buckets (count and sum) or a gauge (the average); ``avg()``, ``min()``,
@@ -210,12 +189,13 @@ class Metric(_Closed, frozen=True):
     snapshot: bool = True
 
 
-class Manifest(_Closed, frozen=True):
+class Manifest(Closed, frozen=True):
     """A signal: ``NAME.yaml`` beside ``NAME.bt``.
 
     ``metrics``, ``texts`` and ``stacks`` are keyed by map (without ``@``), ``events`` by tag, the first element of
-    their tuple; ``prints`` are the lines of a program that prints for people. ``emitted`` is the map in which the
-    program counts the events that it prints, so that their loss is known.
+    their tuple; ``prints`` are the lines of a program that prints for people. ``spans`` says which events are spans,
+    ``exchanges``, by tag, which of them are segments of connections. ``emitted`` is the map in which the program counts
+    the events that it prints, so that their loss is known.
 
     ``process: own`` is for programs that were written without us: they are not joined with others.
     """
@@ -234,3 +214,5 @@ class Manifest(_Closed, frozen=True):
     prints: list[Print] = []
     texts: dict[str, TextMap] = {}
     stacks: dict[str, StackMap] = {}
+    spans: list[Span] = []
+    exchanges: dict[str, Exchange] = {}

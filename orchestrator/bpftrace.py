@@ -12,6 +12,7 @@ from orchestrator.errors import HostError
 from orchestrator.text import printable
 
 __all__ = (
+    "KEEPS_SYMBOLS",
     "MINIMUM",
     "Privileges",
     "Version",
@@ -36,6 +37,8 @@ class Version(NamedTuple):
 
 
 MINIMUM = Version(0, 17, 0)
+# The first that keeps the symbols of each process unless it is told otherwise.
+KEEPS_SYMBOLS = Version(0, 20, 0)
 # cron's PATH is /usr/bin:/bin, and distributions and `make install` put bpftrace elsewhere too.
 _ALSO_IN = "/usr/sbin:/usr/local/bin:/usr/local/sbin:/snap/bin"
 _PACKAGE_MANAGERS = {

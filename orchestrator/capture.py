@@ -15,7 +15,7 @@ from orchestrator.pipeline import Pipeline, Sink
 from orchestrator.process import GAP, BpftraceProcess
 from orchestrator.program import STOP_SIGNAL
 from orchestrator.signals.clock import Clock
-from orchestrator.signals.model import LogRecord, Metric, Scope
+from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
 from parsers.records import Unparsed
 from parsers.stream import OutputStream
 
@@ -63,6 +63,7 @@ class Capture:
         try:
             chunk = self.process.output.get(timeout)
         except TimeoutError:
+            self.pipeline.tick(self._clock.moment().unix)
             return False
         if chunk is GAP:
             self._stream.gap()
@@ -176,6 +177,12 @@ class _Nothing:
         """Take nothing."""
 
     def metrics(self, _metrics: dict[Scope, list[Metric]]) -> None:
+        """Take nothing."""
+
+    def profile(self, _scope: Scope, _profile: Profile) -> None:
+        """Take nothing."""
+
+    def span(self, _scope: Scope, _span: Span) -> None:
         """Take nothing."""
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from config.errors import ConfigError
 from config.loader import load, nearest
 from config.manifest import BoolParameter, Manifest
+from config.parameters import Value, literals
+from config.resolve import resolve
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.host import Host
 from orchestrator.pairs import problems
@@ -34,18 +38,22 @@ class Signal:
             for name, fact in self.manifest.host.items()
         }
 
-    def render(self, values: dict[str, int | str], host: Host) -> str:
+    def resolved(self, values: Mapping[str, Value]) -> Signal:
+        """The signal whose manifest needs no parameters any more."""
+        return replace(self, manifest=resolve(self.manifest, values))
+
+    def render(self, values: Mapping[str, Value], host: Host) -> str:
         """The program for this host with these parameters.
 
         A built-in one is without the probes that could do nothing; a stranger's is as it was written.
         """
         if self.manifest.process == "own":
             flags = [name for name, one in self.manifest.parameters.items() if isinstance(one, BoolParameter)]
-            given = {**values, **{name: bool(values[name]) for name in flags}}
+            given = {**literals(values), **{name: bool(values[name]) for name in flags}}
             return render(self.source, {**given, **self.facts(host)})
-        return without_dead_probes(render(self.source, {**values, **self.facts(host)}))
+        return without_dead_probes(render(self.source, {**literals(values), **self.facts(host)}))
 
-    def arguments(self, values: dict[str, int | str]) -> list[str]:
+    def arguments(self, values: Mapping[str, Value]) -> list[str]:
         """The positional parameters ``$1``, ``$2``, ... up to the last one that has a value."""
         given = {int(name): str(value) for name, value in values.items() if name.isdigit() and value != ""}
         return [given.get(position, "") for position in range(1, max(given, default=0) + 1)]
@@ -63,7 +71,7 @@ class Signal:
     @property
     def scratch_maps(self) -> list[str]:
         """Maps that mean nothing outside the program."""
-        return [name for name in _own_maps(self.source) if name not in self._meant]
+        return [name for name in _own_maps(self.source) if name not in {*self._meant, *chain(*self.turns)}]
 
     @property
     def exported_maps(self) -> list[str]:
@@ -71,8 +79,13 @@ class Signal:
         return [name for name in _own_maps(self.source) if name in self._meant]
 
     @property
+    def turns(self) -> list[tuple[str, str]]:
+        """The stack maps that take turns: while one of a pair is filled, the other is printed and emptied."""
+        return [(name, stack.twin) for name, stack in self.manifest.stacks.items() if stack.twin]
+
+    @property
     def _meant(self) -> set[str | None]:
-        """Maps that the manifest gives a meaning."""
+        """Maps whose whole content is printed at every interval."""
         return {*self.manifest.metrics, self.manifest.emitted}
 
 

@@ -57,7 +57,7 @@ def _messages(lines: Sequence[str]) -> list[tuple[str, ...]]:
         at += len(message)
         if messages and _GOES_WITH_THE_ABOVE.match(message[0]):
             messages[-1] += message
-        elif any(map(str.strip, message)):
+        elif not _UNDERLINE.fullmatch("".join(message)):  # blank, or left of a message whose beginning is forgotten
             messages.append(message)
     return messages
 

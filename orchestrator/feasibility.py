@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from config.parameters import resolve_parameters
+from config.parameters import Value, default_values
 from orchestrator.catalog import Signal
 from orchestrator.checks import Check
 from orchestrator.host import Host
@@ -14,10 +14,10 @@ from parsers.source import probes_used
 __all__ = ("checks_of", "reasons_against")
 
 
-def checks_of(signal: Signal, host: Host, values: Mapping[str, int | str] | None = None) -> list[Check]:
+def checks_of(signal: Signal, host: Host, values: Mapping[str, Value] | None = None) -> list[Check]:
     """One check for each thing that the signal, with these parameters (or the defaults), needs of the kernel."""
     if values is None:
-        values = resolve_parameters({signal.name: signal.manifest}, [])[signal.name]
+        values = default_values(signal.manifest)
     least = tuple(int(part) for part in (signal.manifest.kernel or "0").split("."))
     kernel = []
     if host.kernel_version is not None and host.kernel_version < least:
@@ -26,7 +26,7 @@ def checks_of(signal: Signal, host: Host, values: Mapping[str, int | str] | None
     return kernel + signal_checks(host, probes_used(signal.render(dict(values), host)), signal.needs_btf or None)
 
 
-def reasons_against(signal: Signal, host: Host, values: Mapping[str, int | str] | None = None) -> list[str]:
+def reasons_against(signal: Signal, host: Host, values: Mapping[str, Value] | None = None) -> list[str]:
     """Why the signal cannot run here, each with its mend; none if it can.
 
     What a program with a process of its own needs, bpftrace judges: some of its probes may be missing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import struct
 import zlib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -24,6 +25,15 @@ CAPABILITIES = {
 _TRACEFS = ("sys/kernel/tracing", "sys/kernel/debug/tracing")
 # `	field:__data_loc char[] filename;	offset:8;	size:4;	signed:0;` and `	field:char comm[16];	offset:...`
 _FIELD = re.compile(r"^\s*field:[^;]*?(\w+)(?:\[[^\];]*\])?;", re.MULTILINE)
+
+# An ELF note begins with the sizes of its name and data, and its type (include/uapi/linux/elf.h, Elf64_Nhdr).
+_NOTE = struct.Struct("=III")
+_BUILD_ID = (3, b"GNU\0")
+
+
+def _aligned(size: int) -> int:
+    """Name and data of a note begin at multiples of 4."""
+    return (size + 3) & ~3
 
 
 def parse_capabilities(status: str) -> frozenset[str]:
@@ -71,6 +81,19 @@ class Host:
     def kernel_release(self) -> str:
         """As ``uname -r`` says it: ``6.1.0-13-cloud-amd64``; empty if it cannot be read."""
         return self._text("proc/sys/kernel/osrelease").strip()
+
+    @property
+    def kernel_build_id(self) -> str | None:
+        """The GNU build id of the running kernel in hexadecimal, from its ELF notes; readable by anyone."""
+        notes, position = self._bytes("sys/kernel/notes") or b"", 0
+        while position + _NOTE.size <= len(notes):
+            name_size, size, kind = _NOTE.unpack_from(notes, position)
+            name = position + _NOTE.size
+            data = name + _aligned(name_size)
+            if (kind, notes[name : name + name_size]) == _BUILD_ID:
+                return notes[data : data + size].hex()
+            position = data + _aligned(size)
+        return None
 
     @property
     def kernel_version(self) -> tuple[int, int] | None:

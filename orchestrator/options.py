@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from config.durations import parse_duration
 from config.loader import place
 from config.otlp import load_otlp_settings
-from config.parameters import Assignment, resolve_parameters
+from config.parameters import Assignment, Value, default_values, resolve_parameters
 from config.resource import check_resource_variables
 from config.settings import RunSettings, assignments, load_run_settings
 from orchestrator.catalog import Signal, find_signals, signal_names
@@ -26,7 +26,7 @@ from orchestrator.wishes import Wishes
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ("Options", "ReplayOptions", "read_assignments", "replay_options")
+__all__ = ("Options", "ReplayOptions", "are_one_file", "read_assignments", "recorded_signals", "replay_options")
 
 _INTERVAL = 10.0
 _LEAST_INTERVAL = 0.2  # below that a print can come late in 0.17
@@ -48,22 +48,24 @@ class ReplayOptions:
 def replay_options(arguments: argparse.Namespace) -> ReplayOptions:
     """Read and check flags, file and environment. Raises ConfigError and UsageError."""
     settings = load_run_settings(arguments.config)
+    signals = recorded_signals(arguments)
+    check_resource_variables(os.environ)
+    wishes = _wishes(arguments, settings)
+    if wishes.output != "-" and are_one_file(wishes.output, arguments.file):
+        raise UsageError(f"--output {wishes.output} is the recording itself; give another file")
+    start = None if arguments.start is None else _unix_nanoseconds(arguments.start)
+    return ReplayOptions(arguments.file, signals, start, wishes)
+
+
+def recorded_signals(arguments: argparse.Namespace) -> list[Signal]:
+    """What ``--script`` or ``--signal`` says of a recording, with the defaults of all parameters; none if neither."""
     target = arguments.signal or arguments.script
     if arguments.script and not arguments.script.endswith(".bt"):
         raise UsageError(f"--script {arguments.script}: the name of a program ends in .bt")
-    signals = find_signals(target) if target else []
+    signals = [one.resolved(default_values(one.manifest)) for one in find_signals(target)] if target else []
     if len(signals) > 1 and any(signal.manifest.process == "own" for signal in signals):
         raise UsageError(f"{target}: a recording is of one bpftrace; name one program, or signals that share one")
-    check_resource_variables(os.environ)
-    wishes = _wishes(arguments, settings)
-    if wishes.output != "-" and _are_one_file(wishes.output, arguments.file):
-        raise UsageError(f"--output {wishes.output} is the recording itself; give another file")
-    return ReplayOptions(
-        arguments.file,
-        signals,
-        None if arguments.start is None else _unix_nanoseconds(arguments.start),
-        wishes,
-    )
+    return signals
 
 
 def _given(arguments: argparse.Namespace, settings: RunSettings, name: str) -> str | None:
@@ -78,7 +80,8 @@ def _wishes(arguments: argparse.Namespace, settings: RunSettings) -> Wishes:
     return Wishes(_given(arguments, settings, "output"), otlp, arguments.summary)
 
 
-def _are_one_file(one: str | None, other: str | None) -> bool:
+def are_one_file(one: str | None, other: str | None) -> bool:
+    """Whether both are given and lead to one place."""
     return bool(one and other and Path(one).resolve() == Path(other).resolve())
 
 
@@ -100,7 +103,7 @@ class Options:
     """A run's options. Durations in seconds; ``values`` are the parameters of each signal."""
 
     signals: list[Signal]
-    values: dict[str, dict[str, int | str]]
+    values: dict[str, dict[str, Value]]
     duration: float | None
     interval: float
     record: str | None
@@ -138,7 +141,7 @@ class Options:
 
 
 def _check_files(output: str | None, record: str | None) -> None:
-    if _are_one_file(output, record):
+    if are_one_file(output, record):
         raise UsageError(f"--output and --record are both {output}; give each a file of its own")
 
 
@@ -161,7 +164,7 @@ def read_assignments(texts: Sequence[str]) -> list[Assignment]:
 
 def _parameters(
     signals: Sequence[Signal], settings: RunSettings, arguments: argparse.Namespace
-) -> dict[str, dict[str, int | str]]:
+) -> dict[str, dict[str, Value]]:
     manifests = {signal.name: signal.manifest for signal in signals}
     given = assignments(settings, arguments.config, list(manifests), [*manifests, *signal_names()])
     for name in ("pid", "comm"):

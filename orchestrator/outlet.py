@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.destinations import Destinations
 from orchestrator.output import Output
-from orchestrator.signals.model import AttributeValue, LogRecord, Metric, Scope
+from orchestrator.signals.model import AttributeValue, LogRecord, Metric, Profile, Scope, Span
 from orchestrator.summary import Summary
 from orchestrator.terminal import Terminal
 from orchestrator.wishes import Wishes
@@ -23,10 +23,11 @@ class Outlet:
         resource: Mapping[str, AttributeValue],
         terminal: Terminal,
         give_up: Callable[[], None],
+        kernel_build_id: str | None = None,
     ) -> None:
         self.terminal = terminal
         self.destinations = Destinations(wishes.otlp, wishes.output, self.say, give_up)
-        self.output = Output(resource, [self.destinations])
+        self.output = Output(resource, [self.destinations], kernel_build_id)
         is_embedded = wishes.otlp is None and wishes.output is None
         self._summary = Summary() if wishes.summary or (is_embedded and terminal.interactive) else None
 
@@ -45,6 +46,18 @@ class Outlet:
         self.output.metrics(metrics)
         if self._summary is not None:
             self._summary.metrics(metrics)
+
+    def profile(self, scope: Scope, profile: Profile) -> None:
+        """Take the samples of one type and window."""
+        self.output.profile(scope, profile)
+        if self._summary is not None:
+            self._summary.profile(scope, profile)
+
+    def span(self, scope: Scope, span: Span) -> None:
+        """Take one span."""
+        self.output.span(scope, span)
+        if self._summary is not None:
+            self._summary.span(scope, span)
 
     def close(self, hurry: Callable[[], bool]) -> None:
         """Send what is left, for a bounded time or until ``hurry``."""

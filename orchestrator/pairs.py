@@ -20,8 +20,10 @@ from config.manifest import (
     Piece,
     StringParameter,
 )
-from config.parameters import default_of, value_of
+from config.parameters import default_of, literals, value_of
+from config.resolve import asked_parameters
 from orchestrator.signals.decoders import DECODERS, INPUTS
+from orchestrator.span_problems import span_problems
 from parsers.source import getopt_defaults, map_names, positional_parameters, string_literal
 
 __all__ = ("problems",)
@@ -66,6 +68,7 @@ def problems(program: str, source: str, manifest: Manifest) -> Iterator[str]:
     for index, line in enumerate(manifest.prints):
         for piece in line.pieces:
             yield from _piece_problems(f"prints.{index} ({line.name})", piece)
+    yield from span_problems(manifest)
 
 
 def _parameter_problems(program: str, source: str, manifest: Manifest) -> Iterator[str]:
@@ -80,14 +83,19 @@ def _parameter_problems(program: str, source: str, manifest: Manifest) -> Iterat
         yield from bad
         return
     asked = {**getopt_defaults(source), **dict.fromkeys(positional_parameters(source))}
+    offered = {name: literals({name: default_of(given)}) for name, given in manifest.parameters.items()}
     for name in asked:
-        if name not in {*manifest.parameters, *manifest.host}:
+        if name not in {*chain.from_iterable(offered.values()), *manifest.host}:
             yield f"{program} asks for {name!r}, which is neither a parameter nor a host fact"
-    for name, parameter in manifest.parameters.items():
-        if name not in asked:
+    wanted = asked_parameters(manifest)
+    for name in wanted - offered.keys():
+        yield f"the manifest asks for {name!r}, which is no parameter{nearest(name, list(offered))}"
+    for name, values in offered.items():
+        if name not in wanted and not values.keys() & asked.keys():
             yield f"parameter {name!r} is not used by {program}"
-        elif is_ours and asked[name] != _literal(parameter):
-            yield f"parameter {name!r} has default {_literal(parameter)}, but {program} has {asked[name]}"
+        for part, value in values.items() if is_ours else ():
+            if asked.get(part, _literal(value)) != _literal(value):
+                yield f"parameter {part!r} has default {_literal(value)}, but {program} has {asked[part]}"
 
 
 def _bad_default(parameter: Parameter) -> str:
@@ -105,8 +113,7 @@ def _bad_default(parameter: Parameter) -> str:
     return ""
 
 
-def _literal(parameter: Parameter) -> str:
-    value = default_of(parameter)
+def _literal(value: int | str) -> str:
     return string_literal(value) if isinstance(value, str) else str(value)
 
 
@@ -165,21 +172,21 @@ def _part_problems(  # noqa: PLR0913, PLR0917 - all of them stand in the sentenc
         yield f"{where}: no field {part.size!r} in the event{nearest(part.size, names)}"
     if not re.search(rf'"{re.escape(tag)}[" ]', source):
         yield f"{program} prints no part {tag!r}"
-    if part.decode is None:
+    if part.decode is None and part.attribute is not None:
         yield f"{where}: decode is missing: a part is bytes, and needs a decoder such as c_string or argv"
     yield from _decoder_problems(where, part, "bytes")
 
 
 def _decoder_problems(where: str, attribute: Attribute, kind: str) -> Iterator[str]:
-    for decoder in [*filter(None, [attribute.decode]), *attribute.also.values()]:
+    decoders = [*filter(None, [attribute.decode]), *attribute.also.values()]
+    for decoder in decoders:
         if decoder not in DECODERS:
             yield f"{where}: no decoder {decoder!r}{nearest(decoder, list(DECODERS))}"
-    if attribute.decode and INPUTS.get(attribute.decode, kind) != kind:
-        yield f"{where}: decoder {attribute.decode!r} takes {INPUTS[attribute.decode]}, but the value is {kind}"
-    if attribute.decode is None:  # what is derived sees the value itself
-        for decoder in attribute.also.values():
-            if INPUTS.get(decoder, kind) != kind:
-                yield f"{where}: decoder {decoder!r} takes {INPUTS[decoder]}, but the value is {kind}"
+    # What is derived sees the value itself, or what the decoder has made of it.
+    for decoder in [attribute.decode] if attribute.decode else decoders:
+        takes = INPUTS.get(decoder, (kind,))
+        if kind not in takes:
+            yield f"{where}: decoder {decoder!r} takes {' or '.join(takes)}, but the value is {kind}"
 
 
 def _names(attribute: Attribute) -> list[str]:

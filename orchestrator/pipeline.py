@@ -1,4 +1,4 @@
-"""Records of one bpftrace -> log records and metrics of its signals.
+"""Records of one bpftrace -> log records, metrics, profiles and spans of its signals.
 
 Either of the signals of a joined program, or of one program that has the process for itself.
 """
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from orchestrator import __version__, program
 from orchestrator.catalog import Signal
 from orchestrator.limits import Limits
+from orchestrator.signals.active_spans import ActiveSpans
 from orchestrator.signals.attributes import number
 from orchestrator.signals.clock import TIMES, Moment
 from orchestrator.signals.logs import EventReader
 from orchestrator.signals.metrics import MetricReader
-from orchestrator.signals.model import LogRecord, Metric, Scope
+from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
+from orchestrator.signals.operations import Operations
 from orchestrator.signals.series import MapRecord, is_number, pairs
+from orchestrator.signals.stacks import StackCounts, StackReader
 from orchestrator.telemetry import SignalCounts, StreamCounts, own_metrics
 from parsers.records import (
     AttachedProbes,
@@ -40,6 +43,7 @@ __all__ = ("OWN_SCOPE", "Pipeline", "Sink")
 
 OWN_SCOPE = Scope("bpftrace-orchestrator", __version__)
 _KEPT_PROBLEMS = 100
+_TICK_NANOSECONDS = 200_000_000
 # 0.23 and later say so of every delete(@m[key]) without such a key; nothing is lost by it.
 _NOTHING_TO_DELETE = "map_delete_elem returned -2"
 
@@ -53,12 +57,23 @@ class Sink(Protocol):
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         """Take all metrics of one snapshot."""
 
+    def profile(self, scope: Scope, profile: Profile) -> None:
+        """Take the samples of one type and window."""
+
+    def span(self, scope: Scope, span: Span) -> None:
+        """Take one span."""
+
 
 class _SignalState:
-    def __init__(self, signal: Signal, string_limit: int) -> None:
+    def __init__(self, signal: Signal, string_limit: int, stack_counts: StackCounts, active: ActiveSpans) -> None:
+        self.stacks: dict[str, StackReader] = {}
+        for map_name, rule in signal.manifest.stacks.items():
+            reader = StackReader(rule, stack_counts)
+            self.stacks.update({name: reader for name in (map_name, rule.twin) if name})
         self.name = signal.name
         self.scope = Scope(f"bpftrace-orchestrator/{signal.name}", __version__)
         self.events = EventReader(signal.manifest.events, string_limit)
+        self.spans = Operations(signal.manifest, active)
         self.metrics = MetricReader(signal.manifest.metrics)
         self.counts = SignalCounts(emitted=0 if signal.manifest.emitted else None)
         self.emitted_map = signal.manifest.emitted
@@ -71,11 +86,14 @@ class Pipeline:
     """
 
     def __init__(self, signals: Sequence[Signal], limits: Limits, sink: Sink, *, whole_lines: bool = False) -> None:
-        self._states = [_SignalState(signal, limits.string) for signal in signals]
+        self.stream = StreamCounts()
+        active = ActiveSpans()
+        self._states = [_SignalState(signal, limits.string, self.stream.stacks, active) for signal in signals]
         self._by_tag = {tag: state for state in self._states for tag in state.events.tags}
         self._by_map = {name: state for state in self._states for name in state.metrics.maps}
         self._by_emitted = {state.emitted_map: state for state in self._states if state.emitted_map}
-        self._own = _own_reader(signals, whole_lines=whole_lines)
+        self._by_stacks = {name: state for state in self._states for name in state.stacks}
+        self._own = _own_reader(signals, self.stream.stacks, whole_lines=whole_lines)
         self._map_keys = limits.map_keys
         self._sink = sink
         self._moment = Moment(0, 0)
@@ -86,10 +104,11 @@ class Pipeline:
         self._start: int | None = None
         self._ready_time: int | None = None
         self._snapshot_time = 0
+        self._turn_time = 0
+        self._ticked = 0
         self._stop_time = 0
         self.as_written = False
         self.ended = False
-        self.stream = StreamCounts()
         self.probes: int | None = None
         self.ready = False
         self.gated = False
@@ -114,15 +133,31 @@ class Pipeline:
         for record in records:
             _HANDLERS[type(record)](self, record)
         self._flush_loose()
+        self.tick(moment.unix)
+
+    def tick(self, now: int) -> None:
+        """Let time pass (Unix nanoseconds): spans held back leave, and what has waited for too long is given up."""
+        if now - self._ticked >= _TICK_NANOSECONDS:
+            self._ticked = now
+            for state in self._states:
+                for span in state.spans.expire(now):
+                    self._sink.span(state.scope, span)
 
     def close(self) -> None:
         """Take the maps that bpftrace printed when it ended as the last snapshot."""
+        for state in self._states:
+            for span in state.spans.close():
+                self._sink.span(state.scope, span)
         if self._own is not None:
             self._logs(self._own.flush())
             self._snapshot_time = max(self._snapshot_time, self._moment.unix)
             self._snapshot = None
+            self._profiles(self._states[0], self._own.close(self._start or 0, self._snapshot_time))
             self._finish_snapshot(final=True)
         elif self.ended and self._snapshot is not None:
+            for state in self._states:
+                for reader in dict.fromkeys(state.stacks.values()):
+                    self._profiles(state, reader.take(self._start or 0, self._snapshot_time))
             self._finish_snapshot(final=True)
 
     def _value(self, record: Value) -> None:
@@ -140,13 +175,22 @@ class Pipeline:
 
     def _event(self, state: _SignalState, record: Value) -> None:
         try:
-            event = state.events.read_value(cast("list[Any]", record.data), self._moment)
+            data = cast("list[Any]", record.data)
+            event = state.events.read_value(data, self._moment)
         except (ValueError, TypeError, IndexError):
             self._unparsed(record)
             return
         if event is not None:
             state.counts.received += 1
-            self._sink.log(state.scope, event)
+            self._operation(state, str(data[0]), event)
+
+    def _operation(self, state: _SignalState, event: str, record: LogRecord) -> None:
+        """A log record, a span or a part of one, or several of these."""
+        log, spans = state.spans.take(event, record, self._moment)
+        if log is not None:
+            self._sink.log(state.scope, log)
+        for span in spans:
+            self._sink.span(state.scope, span)
 
     def _text(self, record: Text) -> None:
         state = self._by_tag.get(record.text.partition(" ")[0])
@@ -165,7 +209,7 @@ class Pipeline:
         (state,) = self._states
         for record in records:
             state.counts.received += state.counts.emitted is None  # else it counts the events that it emits
-            self._sink.log(state.scope, record)
+            self._operation(state, record.event_name, record)
 
     def _mark(self, record: Value) -> None:
         try:
@@ -184,6 +228,8 @@ class Pipeline:
             self.gated = True
         elif what == program.STOP:
             self.stopped, self._stop_time = True, time
+        elif what == program.TURN:
+            self._turn_time = time
         elif what in (program.SNAPSHOT, program.END):
             self._snapshot, self._snapshot_time = {}, time
             self.ended = what == program.END
@@ -196,10 +242,14 @@ class Pipeline:
         self._sink.metrics({OWN_SCOPE: self._own_metrics(time)})
 
     def _own_metrics(self, time: int) -> list[Metric]:
+        for state in self._states:
+            state.counts.spans_lost, state.counts.spans_incomplete = state.spans.lost, state.spans.incomplete
         return own_metrics(self.counts, self.stream, self._start or 0, time)
 
     def _map(self, record: MapRecord) -> None:
-        if self._snapshot is not None:
+        if record.name in self._by_stacks and self._own is None:
+            self._stack_map(self._by_stacks[record.name], record)
+        elif self._snapshot is not None:
             self._snapshot[record.name] = record
         elif self._own is not None and not self._is_repeated(self._own, record):
             self._logs(self._own.flush())  # printf("a second: "); print(@x);
@@ -211,6 +261,20 @@ class Pipeline:
         if _entries(record) >= self._map_keys and self._own is None:
             message = f"@{record.name} is full ({self._map_keys:,} entries): what came after that is not counted"
             self.stream.problems[message] = 1
+
+    def _stack_map(self, state: _SignalState, record: MapRecord) -> None:
+        """A map whose turn is over: all of it came before the turn went to the other one.
+
+        At the end bpftrace prints both, and what is left of them belongs together.
+        """
+        reader = state.stacks[record.name]
+        self.stream.unread_entries += reader.read(record)
+        if not self.ended:
+            self._profiles(state, reader.take(self._start or 0, self._turn_time))
+
+    def _profiles(self, state: _SignalState, profiles: Iterable[Profile]) -> None:
+        for profile in profiles:
+            self._sink.profile(state.scope, profile)
 
     def _is_repeated(self, own: ProgramReader, record: MapRecord) -> bool:
         """Whether a map that we print in snapshots was printed by the program too, perhaps in part or divided.
@@ -239,6 +303,8 @@ class Pipeline:
             self._last, self._snapshot = self._snapshot, None
         for state in self._states:
             state.counts.compare(self._snapshot_time, final=final)
+            if made := state.spans.metrics(self._start or 0, self._snapshot_time):
+                metrics.setdefault(state.scope, []).extend(made)
         metrics[OWN_SCOPE] = self._own_metrics(self._snapshot_time)
         self._sink.metrics(metrics)
 
@@ -266,9 +332,8 @@ class Pipeline:
         (state,) = self._states
         reading = own.map(record, start, time)
         self.stream.unread_entries += reading.unread
-        if reading.stacks:
-            self.stream.stacks[record.name] = reading.stacks
         self._logs(reading.logs)
+        self._profiles(state, reading.profiles)
         if reading.metric is not None:
             metrics.setdefault(state.scope, []).append(reading.metric)
 
@@ -307,13 +372,13 @@ class Pipeline:
         self.stream.unknown += 1
 
 
-def _own_reader(signals: Sequence[Signal], *, whole_lines: bool) -> ProgramReader | None:
+def _own_reader(signals: Sequence[Signal], counts: StackCounts, *, whole_lines: bool) -> ProgramReader | None:
     own = next((signal for signal in signals if signal.manifest.process == "own"), None)
     if own is None:
         return None
     from orchestrator.signals.programs import ProgramReader  # noqa: PLC0415 - built-in signals do without
 
-    return ProgramReader(own.name, own.manifest, whole_lines=whole_lines)
+    return ProgramReader(own.name, own.manifest, counts, whole_lines=whole_lines)
 
 
 def _entries(record: MapRecord) -> int:

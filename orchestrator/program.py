@@ -22,13 +22,14 @@ __all__ = (
     "SNAPSHOT_END",
     "STOP",
     "STOP_SIGNAL",
+    "TURN",
     "instrument",
     "join_programs",
 )
 
 MARK = "orchestrator"
 BEGIN, GATE, READY, SNAPSHOT, SNAPSHOT_END = "begin", "gate", "ready", "snapshot", "snapshot_end"
-STOP, END = "stop", "end"
+STOP, END, TURN = "stop", "end", "turn"
 # Our own maps begin with this.
 OWN = f"{MARK}_"
 # Sending this to bpftrace does nothing to it, but the kernel's tracepoint of it closes the gate below.
@@ -39,6 +40,11 @@ _READY_MS = 20
 # bpftrace may drop events that it reads after it was told to end. So programs that emit events look at this map, and
 # emit nothing any more before bpftrace is told: then all that was emitted has been read, and none of it is lost.
 _GATE = f"{OWN}end"
+# 0 while the first map of a pair that takes turns is filled, 1 while the second is.
+_TURN = f"{OWN}turn"
+# Has a key from when a map is to be printed until it has been, which can take seconds: symbols are looked up then.
+_PRINTING = f"{OWN}printing"
+_LEAST_PHASE_MS = 200
 
 
 def _mark(what: str) -> str:
@@ -71,8 +77,32 @@ def join_programs(rendered: Mapping[str, str], signals: Sequence[Signal], interv
         f"{programs}\n"
         f"{gate}"
         f"END {{ {_mark(END)} {clears} }}\n"
+        f"{_turns(signals, rendered, interval)}"
         f"{_intervals(prints, interval)}"
     )
+
+
+def _turns(signals: Sequence[Signal], rendered: Mapping[str, str], interval: float) -> str:
+    """The probe that empties stack maps without losing a sample, in four phases, twice an interval.
+
+    The turn goes to the second map; when nobody can be writing to the first one any more it is printed and cleared;
+    then the same the other way round. A map that is printed and cleared while it is filled loses what comes between.
+    bpftrace does what it is asked for in order, some time later: it has printed when the map that says so is empty.
+    """
+    pairs = [
+        (first, second)
+        for one in signals
+        for first, second in one.turns
+        if first in map_names(rendered[one.name]) and second in map_names(rendered[one.name])
+    ]
+    if not pairs:
+        return ""
+    empty = [" ".join(f"print(@{name}); clear(@{name});" for name in names) for names in zip(*pairs, strict=True)]
+    first, second = (f"@{_PRINTING}[0] = 1; {prints} clear(@{_PRINTING});" for prints in empty)
+    phases = (f"@{_TURN} = 1; {_mark(TURN)}", first, f"@{_TURN} = 0; {_mark(TURN)}", second)
+    steps = " ".join(f"if ($phase == {number % 4}) {{ {step} }}" for number, step in enumerate(phases, 1))
+    phase_ms = max(_LEAST_PHASE_MS, round(interval * 1000 / 2))
+    return f"interval:ms:{phase_ms} /@{_PRINTING}[0] == 0/ {{ @{OWN}phase++; $phase = @{OWN}phase % 4; {steps} }}\n"
 
 
 def _intervals(prints: str, interval: float) -> str:

@@ -43,6 +43,7 @@ class Header(msgspec.Struct, tag="recording", kw_only=True):
     signals: list[_RecordedSignal]
     limits: Limits
     bpftrace: tuple[int, ...] | None = None
+    kernel_build_id: str | None = None
 
     @classmethod
     def of(
@@ -51,6 +52,7 @@ class Header(msgspec.Struct, tag="recording", kw_only=True):
         resource: Mapping[str, AttributeValue],
         limits: Limits,
         bpftrace: tuple[int, ...] | None = None,
+        kernel_build_id: str | None = None,
     ) -> Header:
         """The header of a run."""
         plain = {
@@ -59,7 +61,7 @@ class Header(msgspec.Struct, tag="recording", kw_only=True):
             if isinstance(value, (str, int, float, bool)) and key != "ebpf.run.id"
         }
         recorded = [_RecordedSignal(signal.name, signal.source, signal.manifest) for signal in signals]
-        return cls(resource=plain, signals=recorded, limits=limits, bpftrace=bpftrace)
+        return cls(resource=plain, signals=recorded, limits=limits, bpftrace=bpftrace, kernel_build_id=kernel_build_id)
 
     def restored(self) -> list[Signal]:
         """The signals that ran."""

@@ -18,7 +18,7 @@ from orchestrator.limits import LIMITS
 from orchestrator.options import ReplayOptions
 from orchestrator.outlet import Outlet
 from orchestrator.pipeline import Pipeline, Sink
-from orchestrator.recording import HEADER_PREFIX, OURS, Gap, Header, read_header, read_line
+from orchestrator.recording import OURS, Gap, Header, read_header, read_line
 from orchestrator.report import conclude
 from orchestrator.resource import resource_attributes
 from orchestrator.signals.clock import Moment
@@ -30,7 +30,7 @@ from parsers.framing import LineFramer
 from parsers.records import Record
 from parsers.stream import OutputStream, TextStream, is_json
 
-__all__ = ("Replay", "run_replay")
+__all__ = ("Replay", "begin_replay", "opened", "read_head", "run_replay")
 
 _CHUNK = 1 << 18
 
@@ -38,14 +38,15 @@ _CHUNK = 1 << 18
 def run_replay(options: ReplayOptions) -> int:
     """Do the replay; return the exit code."""
     terminal, stop = Terminal(), Stop()
-    with _opened(options.file) as (file, modified), stop.on_signals():
-        head = _read_head(file)
+    with opened(options.file) as (file, modified), stop.on_signals():
+        head = read_head(file)
         header = read_header(head.partition(b"\n")[0])
         if header is not None and options.start is not None:
             raise UsageError(f"--start: {options.file} is a recording, which has times of its own")
-        outlet = Outlet(options.wishes, _resource(header), terminal, stop.request)
+        build_id = header.kernel_build_id if header else None
+        outlet = Outlet(options.wishes, _resource(header), terminal, stop.request, build_id)
         try:
-            replay = _begin(options, head, header, modified, outlet)
+            replay = begin_replay(options, head, header, modified, outlet)
             replay.feed(head.partition(b"\n")[2] if header else head)
             while not stop() and (chunk := file.read(_CHUNK)):
                 replay.feed(chunk)
@@ -62,7 +63,7 @@ def run_replay(options: ReplayOptions) -> int:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
+def opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
     """The file, and when it was last written, in Unix nanoseconds."""
     if path == "-":
         yield sys.stdin.buffer, time.time_ns()
@@ -75,10 +76,10 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
         yield file, os.fstat(file.fileno()).st_mtime_ns
 
 
-def _read_head(file: BinaryIO) -> bytes:
-    """The first bytes; of a recording the whole first line, which holds the programs."""
+def read_head(file: BinaryIO) -> bytes:
+    """The first bytes; of JSON the whole first line, which in a recording holds the programs."""
     head = file.read(_CHUNK)
-    while head.startswith(HEADER_PREFIX) and b"\n" not in head and (more := file.read(_CHUNK)):
+    while head.lstrip().startswith(b"{") and b"\n" not in head.lstrip() and (more := file.read(_CHUNK)):
         head += more
     return head
 
@@ -89,7 +90,8 @@ def _resource(header: Header | None) -> dict[str, AttributeValue]:
     return {**header.resource, "ebpf.run.id": run_id} if header else resource_attributes(run_id)
 
 
-def _begin(options: ReplayOptions, head: bytes, header: Header | None, modified: int, sink: Sink) -> Replay:
+def begin_replay(options: ReplayOptions, head: bytes, header: Header | None, modified: int, sink: Sink) -> Replay:
+    """The replay of a file. Raises UsageError if it has a header that makes no sense."""
     try:
         return Replay(options, head, header, modified, sink)
     except (KeyError, ValueError) as error:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from orchestrator.delivery.sender import Sender
     from orchestrator.outlet import Outlet
     from orchestrator.pipeline import Pipeline
+    from orchestrator.signals.stacks import StackCounts
 
 __all__ = ("closing_line", "conclude", "losses", "undelivered")
 
@@ -23,6 +24,11 @@ def losses(pipeline: Pipeline) -> list[str]:
         "narrow the signal, or raise BPFTRACE_PERF_RB_PAGES"
         for name, counts in pipeline.counts.items()
         if counts.lost
+    ]
+    lines += [
+        f"{name}: {count:,} spans were lost ({cause}); narrow the signal"
+        for name, counts in pipeline.counts.items()
+        for cause, count in counts.spans_lost.items()
     ]
     counted = (
         (stream.unparsed, f"lines of bpftrace's output could not be read; the first: {stream.first_unparsed}"),
@@ -78,9 +84,28 @@ def closing_line(pipelines: Sequence[Pipeline], outlet: Outlet) -> str:
         return f"{names}: stopped before all probes were attached"
     seconds = max(pipeline.seconds for pipeline in pipelines)
     probes = sum(pipeline.probes or 0 for pipeline in pipelines)
-    stacks = sum(count for pipeline in pipelines for count in pipeline.stream.stacks.values())
-    kept = f", {stacks:,} stacks (of which nothing is made yet)" if stacks else ""
-    return (
-        f"{names}: {seconds:.1f} s, {probes} probes, {outlet.output.log_records:,} log records, "
-        f"{outlet.output.data_points:,} data points{kept} -> {', '.join(outlet.destinations.described)}"
+    output = outlet.output
+    made = [f"{output.log_records:,} log records", f"{output.data_points:,} data points"]
+    halves = sum(
+        count for one in pipelines for counts in one.counts.values() for count in counts.spans_incomplete.values()
     )
+    unpaired = f" ({halves:,} without their other half)" if halves else ""
+    made += [f"{output.spans:,} spans{unpaired}"] if output.spans or halves else []
+    made += _stacks([pipeline.stream.stacks for pipeline in pipelines], output.profiles)
+    return f"{names}: {seconds:.1f} s, {probes} probes, {', '.join(made)} -> {', '.join(outlet.destinations.described)}"
+
+
+def _stacks(counts: Sequence[StackCounts], profiles: int) -> list[str]:
+    """``2 profiles of 1,032 stacks (3 with frames without a symbol, 1 that may be cut)``."""
+    found = []
+    if profiles:
+        unsure = (
+            (sum(one.unresolved for one in counts), "with frames without a symbol"),
+            (sum(one.truncated for one in counts), "that may be cut"),
+        )
+        shown = ", ".join(f"{count:,} {what}" for count, what in unsure if count)
+        stacks = sum(one.stacks for one in counts)
+        found.append(f"{profiles:,} profiles of {stacks:,} stacks{f' ({shown})' if shown else ''}")
+    if unmade := sum(count for one in counts for count in one.unmade.values()):
+        found.append(f"{unmade:,} stacks of which nothing is made, as their values cannot be added up")
+    return found

@@ -49,12 +49,12 @@ def run_capture(options: Options) -> int:
     if problem is not None:
         raise problem
     failed = _cannot_run(options.signals, options, host)
-    signals = [signal for signal in options.signals if signal.name not in failed]
+    signals = [signal.resolved(options.values[signal.name]) for signal in options.signals if signal.name not in failed]
     if not signals:
         raise HostError("; ".join(f"{name} cannot run: {why}" for name, why in failed.items()))
     launch = Launch(
         path,
-        _environment(host),
+        _environment(host, path, signals),
         {signal.name: signal.render(options.values[signal.name], host) for signal in signals},
         {signal.name: signal.arguments(options.values[signal.name]) for signal in signals},
         options.interval,
@@ -63,7 +63,7 @@ def run_capture(options: Options) -> int:
     with stop.on_signals(), _recording(options.record) as record:
         processes = [(launch.start(group), group) for group in _groups(signals)]
         try:
-            return _Run(options, terminal, stop, failed).execute(launch, processes, record)
+            return _Run(options, terminal, stop, failed, host).execute(launch, processes, record)
         except HostError:
             version = bpftrace.read_version(path)
             if version is not None and version < bpftrace.MINIMUM:
@@ -86,11 +86,20 @@ def _cannot_run(signals: Sequence[Signal], options: Options, host: Host) -> dict
     return {name: "; ".join(found) for name, found in reasons.items() if found}
 
 
-def _environment(host: Host) -> dict[str, str]:
-    """Ours, and where BTF is: before Linux 5.11, which gives it no id, bpftrace 0.17 does not find it by itself."""
+def _environment(host: Host, path: str, signals: Sequence[Signal]) -> dict[str, str]:
+    """Ours, and what bpftrace does not find out by itself.
+
+    Where BTF is: before Linux 5.11, which gives it no id, 0.17 does not see it. That symbols are to be kept: up to 0.19
+    each frame of a process reads all of them anew, 60 ms each, and those of a process that has ended can kill bpftrace.
+    """
+    found = dict(os.environ)
     if host.has_btf and host.kernel_version is not None and host.kernel_version < (5, 11):
-        return {"BPFTRACE_BTF": "/sys/kernel/btf/vmlinux", **os.environ}
-    return dict(os.environ)
+        found.setdefault("BPFTRACE_BTF", "/sys/kernel/btf/vmlinux")
+    if any(signal.manifest.stacks for signal in signals):
+        version = bpftrace.read_version(path)
+        if version is not None and version < bpftrace.KEEPS_SYMBOLS:
+            found.setdefault("BPFTRACE_CACHE_USER_SYMBOLS", "1")
+    return found
 
 
 @contextlib.contextmanager
@@ -109,8 +118,9 @@ def _recording(path: str | None) -> Iterator[BinaryIO | None]:
 class _Run:
     """The part of a run in which bpftrace is there."""
 
-    def __init__(self, options: Options, terminal: Terminal, stop: Stop, failed: Mapping[str, str]) -> None:
+    def __init__(self, options: Options, terminal: Terminal, stop: Stop, failed: Mapping[str, str], host: Host) -> None:
         self._options = options
+        self._host = host
         self._terminal = terminal
         self._stop = stop
         self._failed = dict(failed)
@@ -122,12 +132,14 @@ class _Run:
         from orchestrator.resource import resource_attributes  # noqa: PLC0415
 
         resource = resource_attributes(uuid.uuid4().hex)
-        outlet = Outlet(self._options.wishes, resource, self._terminal, self._stop.request)
+        build_id = self._host.kernel_build_id
+        outlet = Outlet(self._options.wishes, resource, self._terminal, self._stop.request, build_id)
         captures: list[Capture] = []
         try:
             self._terminal.progress("starting bpftrace ...")
             version = _version(launch, processes)
-            captures = self._start(launch, processes, outlet, _make_recorder(record, resource, version), version)
+            recorder = _make_recorder(record, resource, version, build_id)
+            captures = self._start(launch, processes, outlet, recorder, version)
             for name, why in self._failed.items():
                 outlet.say(f"{name} cannot run: {why}")
             self._trace(captures, outlet.output)
@@ -234,7 +246,10 @@ def _version(launch: Launch, processes: Sequence[_Started]) -> tuple[int, ...] |
 
 
 def _make_recorder(
-    record: BinaryIO | None, resource: dict[str, AttributeValue], version: tuple[int, ...] | None
+    record: BinaryIO | None,
+    resource: dict[str, AttributeValue],
+    version: tuple[int, ...] | None,
+    kernel_build_id: str | None,
 ) -> Callable[[Sequence[Signal]], Recorder | None]:
     """What begins the recording anew for each bpftrace that is tried; the last one is the one that runs."""
     if record is None:
@@ -247,7 +262,7 @@ def _make_recorder(
             record.seek(0)
             record.truncate()
         recorder = Recorder(record)
-        recorder.begin(Header.of(signals, resource, LIMITS, version))
+        recorder.begin(Header.of(signals, resource, LIMITS, version, kernel_build_id))
         return recorder
 
     return begin

@@ -1,11 +1,21 @@
-"""What a run saw, for a person: tables of counters and events, histograms as bars. Every line is safe to show."""
+"""What a run saw, for a person: tables of counters and events, histograms as bars, functions. Every line is safe."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from orchestrator.signals.model import AttributeValue, HistogramPoint, LogRecord, Metric, NumberPoint, Scope
+from orchestrator.signals.model import (
+    AttributeValue,
+    Frame,
+    HistogramPoint,
+    LogRecord,
+    Metric,
+    NumberPoint,
+    Profile,
+    Scope,
+    Span,
+)
 from orchestrator.text import printable
 
 __all__ = ("Summary",)
@@ -19,12 +29,13 @@ _BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
 class Summary:
-    """A sink that keeps the last metrics and the last few events of each kind."""
+    """A sink that keeps the last metrics, the last few events and spans of each kind, and the hottest functions."""
 
     def __init__(self) -> None:
         self._metrics: dict[Scope, dict[str, Metric]] = {}
         self._events: dict[tuple[Scope, str], deque[LogRecord]] = {}
         self._counts: Counter[tuple[Scope, str]] = Counter()
+        self._functions: dict[tuple[Scope, str, str], _Functions] = {}
 
     def log(self, scope: Scope, record: LogRecord) -> None:
         """Count an event, and keep it if it is among the last."""
@@ -37,6 +48,21 @@ class Summary:
         for scope, items in metrics.items():
             self._metrics.setdefault(scope, {}).update((metric.name, metric) for metric in items)
 
+    def span(self, scope: Scope, span: Span) -> None:
+        """Show a span as an event with its duration."""
+        milliseconds = (span.end_unix_nano - span.start_unix_nano) / 1e6
+        body = f"{span.name} {_target(span.attributes)}{milliseconds:.1f} ms"
+        if (error := span.attributes.get("error.type")) is not None:
+            body += f" error {error}"
+        self.log(scope, LogRecord(span.end_unix_nano, 0, f"{span.kind} spans", "info", body, span.attributes))
+
+    def profile(self, scope: Scope, profile: Profile) -> None:
+        """Add samples to their functions."""
+        key = (scope, profile.sample_type.type, profile.sample_type.unit)
+        functions = self._functions.setdefault(key, _Functions())
+        for sample in profile.samples:
+            functions.add(sample.stack, sample.value)
+
     def lines(self, scopes: Sequence[str]) -> list[str]:
         """The whole summary, for the scopes whose names are given, in that order."""
         lines: list[str] = []
@@ -44,10 +70,56 @@ class Summary:
             for scope, metrics in self._metrics.items():
                 if scope.name == name:
                     lines += _metric_lines(list(metrics.values()))
+            for (scope, kind, unit), functions in self._functions.items():
+                if scope.name == name:
+                    lines += ["", f"{kind} by function ({unit})", *functions.lines()]
             for (scope, event), count in self._counts.items():
                 if scope.name == name:
                     lines += _event_lines(event, count, self._events[scope, event])
         return lines or ["nothing happened that these signals trace"]
+
+
+class _Functions:
+    """What the functions of one profile type have themselves, and with all that they called."""
+
+    def __init__(self) -> None:
+        self._self: Counter[str] = Counter()
+        self._total: Counter[str] = Counter()
+        self._all = 0
+
+    def add(self, stack: Sequence[Frame], value: int) -> None:
+        names = [_function(frame) for frame in stack] or ["[no stack]"]
+        self._all += value
+        self._self[names[0]] += value
+        for name in dict.fromkeys(names):
+            self._total[name] += value
+
+    def lines(self) -> list[str]:
+        ranked = sorted(self._total, key=lambda name: (self._self[name], self._total[name]), reverse=True)
+        rows = [
+            [f"{count:,}" for count in (self._self[name], self._total[name])]
+            + [self._share(name), printable(name)[:90]]
+            for name in ranked[:_ROWS]
+        ]
+        return [_right(row) for row in (["self", "total", "self %", "function"], *rows)] + _more(len(ranked))
+
+    def _share(self, name: str) -> str:
+        return f"{100 * self._self[name] / self._all:.1f}"
+
+
+def _function(frame: Frame) -> str:
+    """Addresses without a symbol are one function: as many lines would hide the others."""
+    return (frame.name or "[unknown]") + ("_[k]" if frame.type == "kernel" else "")
+
+
+def _right(cells: Sequence[str]) -> str:
+    """Numbers in columns, the function behind them."""
+    return "  " + "  ".join([*(cell.rjust(12) for cell in cells[:2]), cells[2].rjust(6), cells[3]])
+
+
+def _target(attributes: Mapping[str, AttributeValue]) -> str:
+    shown = (attributes.get(name) for name in ("url.path", "http.response.status_code"))
+    return "".join(f"{value} " for value in shown if value is not None)
 
 
 def _metric_lines(metrics: Sequence[Metric]) -> list[str]:

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from orchestrator.signals.model import Metric, NumberPoint
+from orchestrator.signals.stacks import StackCounts
 
 __all__ = ("SignalCounts", "StreamCounts", "own_metrics")
 
@@ -14,11 +15,16 @@ _ON_THEIR_WAY = 10_000_000_000
 
 @dataclass(slots=True)
 class SignalCounts:
-    """Events of one signal. ``emitted`` is the kernel's own count, None for a signal that prints none."""
+    """Events of one signal. ``emitted`` is the kernel's own count, None for a signal that prints none.
+
+    ``spans_lost`` and ``spans_incomplete``: what became no span, by cause.
+    """
 
     received: int = 0
     emitted: int | None = None
     lost: int = 0
+    spans_lost: dict[str, int] = field(default_factory=dict)
+    spans_incomplete: dict[str, int] = field(default_factory=dict)
     _history: deque[tuple[int, int]] = field(default_factory=deque)
 
     def compare(self, time: int, *, final: bool) -> None:
@@ -47,7 +53,7 @@ class StreamCounts:
     reported_lost: int = 0
     dropped_lines: int = 0
     problems: dict[str, int] = field(default_factory=dict)
-    stacks: dict[str, int] = field(default_factory=dict)
+    stacks: StackCounts = field(default_factory=StackCounts)
 
 
 def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: int, time: int) -> list[Metric]:
@@ -60,7 +66,7 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
     ]
     dropped.append(NumberPoint({"error.type": "unparsed"}, stream.unparsed + stream.unread_entries))
     dropped.append(NumberPoint({"error.type": "overrun"}, stream.dropped_lines))
-    return [
+    made = [
         Metric(
             "ebpf_events_processed_total",
             "{event}",
@@ -80,3 +86,23 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
             dropped,
         ),
     ]
+    for name, what, causes in (
+        ("dropped", "Spans lost: there was too much that waited, or it made no sense", "spans_lost"),
+        ("incomplete", "Beginnings or ends of spans without the other one", "spans_incomplete"),
+    ):
+        points = [
+            NumberPoint({"ebpf.signal": signal, "error.type": cause}, count)
+            for signal, counts in signals.items()
+            for cause, count in getattr(counts, causes).items()
+        ]
+        if points:
+            made.append(Metric(f"ebpf_spans_{name}_total", "{span}", what, "counter", start, time, points))
+    stacks = stream.stacks
+    if stacks.stacks:
+        unsure = [
+            NumberPoint({"ebpf.stack.state": "unresolved"}, stacks.unresolved),
+            NumberPoint({"ebpf.stack.state": "truncated"}, stacks.truncated),
+        ]
+        what = "Stacks with frames without a symbol, and stacks with as many frames as they can have"
+        made.append(Metric("ebpf_stacks_incomplete_total", "{stack}", what, "counter", start, time, unsure))
+    return made

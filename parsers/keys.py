@@ -13,14 +13,21 @@ from typing import Literal
 
 __all__ = ("KeyType", "number_or_text", "split_key")
 
-KeyType = Literal["any", "int", "string", "stack"]
-# A stack is empty, or one frame a line: "\n    f+12\n    g+3\n"; 0.23 prints each newline as a backslash and an n.
+KeyType = Literal["any", "int", "string", "stack", "kstack", "ustack", "caller"]
+# A stack is empty, or one frame a line: "\n    f+12\n    g+3\n"; 0.23 prints each newline as a backslash and an n. No
+# frame begins with a comma: that is the next part.
+_STACK = r"((?:(?:\n|\\n)(?:[^\n,](?:(?!\\n)[^\n])*(?:\n|\\n))*)?)"
 _PATTERNS = {
     "any": r"(.*)",
     "int": r"(-?\d+|true|false)",
     "string": r"(.*)",
-    "stack": r"((?:(?:\n|\\n)(?:.*)(?:\n|\\n))|(?:\n|\\n)?)",
+    "stack": _STACK,
+    "kstack": _STACK,
+    "ustack": _STACK,
+    "caller": r"([^\n]*)",
 }
+# What ends by itself wherever it stands.
+_CERTAIN = {"int", "kstack", "ustack", "stack"}
 _BOOLEANS = {"true": 1, "false": 0}  # 0.24 and later print a boolean key part as a word
 
 
@@ -43,6 +50,9 @@ _CONVERT: dict[str, Callable[[str], int | str]] = {
     "int": _to_int,
     "string": str,
     "stack": _stack,
+    "kstack": _stack,
+    "ustack": _stack,
+    "caller": str,
 }
 
 
@@ -51,7 +61,7 @@ def _patterns(types: tuple[KeyType, ...], separator: str) -> list[re.Pattern[str
     """The shape of a key, and the same with open parts as short as can be where there are two of these or more."""
     parts = [_PATTERNS[kind] for kind in types]
     patterns = [separator.join(parts)]
-    if sum(kind != "int" for kind in types) > 1:
+    if sum(kind not in _CERTAIN for kind in types) > 1:
         patterns.append(separator.join(part.replace("*)", "*?)") for part in parts))
     return [re.compile(pattern, re.DOTALL) for pattern in patterns]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
+    from config.manifest import Manifest
     from orchestrator.catalog import Signal
 
 __all__ = ("add_arguments", "run")
@@ -28,10 +29,24 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for row in rows:
         becomes = ", ".join(row["becomes"])
-        print(f"{row['name']:<12} {becomes:<14} {row['summary']}")
+        print(f"{row['name']:<12} {becomes:<16} {row['summary']}")
         if not row["can_run"]:
             print(f"{'':<12} cannot run here: {'; '.join(row['reasons'])}")
     return 0
+
+
+def _becomes(manifest: Manifest) -> list[str]:
+    """The OTLP signals; events that are parts of spans are no logs."""
+    spans = [*manifest.spans, *(shape for one in manifest.exchanges.values() for shape in (one.server, one.client))]
+    parts = {*manifest.exchanges, *(one.end for one in manifest.exchanges.values())}
+    parts |= {event for one in manifest.spans if not one.log for event in (one.event, one.end) if event}
+    found = {
+        "metrics": manifest.metrics or any(one.metrics for one in spans),
+        "logs": manifest.events.keys() - parts,
+        "traces": spans,
+        "profiles": manifest.stacks,
+    }
+    return [kind for kind, rules in found.items() if rules]
 
 
 def _describe(signal: Signal) -> dict[str, Any]:
@@ -45,7 +60,7 @@ def _describe(signal: Signal) -> dict[str, Any]:
         "summary": manifest.summary,
         "traces": manifest.traces,
         "cost": manifest.cost,
-        "becomes": [kind for kind, rules in (("metrics", manifest.metrics), ("logs", manifest.events)) if rules],
+        "becomes": _becomes(manifest),
         "parameters": sorted(manifest.parameters),
         "can_run": not reasons,
         "reasons": reasons,

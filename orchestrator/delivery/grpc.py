@@ -137,7 +137,7 @@ def _explain(request: Request, endpoint: SignalEndpoint, error: grpc.RpcError) -
     message = f"{endpoint.target}: {code.name}: {transports.clean(detail)}"
     if code is grpc.StatusCode.UNIMPLEMENTED:
         missing = f"the receiver has no {request.signal} service ({transports.clean(detail)})"
-        return transports.rejected(request, f"{endpoint.target}: {missing}")
+        return transports.unsupported(request, f"{endpoint.target}: {missing}")
     is_connecting = code is grpc.StatusCode.UNAVAILABLE and detail.startswith(_FAILED_TO_CONNECT)
     if is_connecting and (mend := transports.look_up(_HOPELESS, detail)):
         return transports.rejected(request, f"{message}; {mend}")

@@ -180,7 +180,8 @@ def _refuse(request: Request, endpoint: SignalEndpoint, response: urllib3.BaseHT
         message += f"; it redirects to {location}: nothing was sent there, give that address as the endpoint"
     elif mend := _USE_GRPC if _is_of_type(response, "application/grpc") else _MENDS.get(response.status):
         message += f"; {mend}"
-    return transports.rejected(request, message)
+    refuse = transports.unsupported if response.status == 404 else transports.rejected
+    return refuse(request, message)
 
 
 def _detail(response: urllib3.BaseHTTPResponse, body: bytes) -> str:

@@ -31,6 +31,7 @@ __all__ = (
     "rpc_status",
     "shown_endpoints",
     "tls_context",
+    "unsupported",
 )
 
 # The answer to an export, and the field of its partial_success that counts what was refused.
@@ -41,6 +42,9 @@ _ANSWERS: dict[Signal, tuple[type[Any], str]] = {
     "profiles": (ExportProfilesServiceResponse, "rejected_profiles"),
 }
 _SHOWN_CHARS = 200
+_NO_PROFILES = (
+    "; it takes no profiles: a Collector does with --feature-gates=service.profilesSupport and a pipeline for them"
+)
 CREDENTIALS = "are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?"
 NOT_TRUSTED = "its certificate is not trusted: name its authority in OTEL_EXPORTER_OTLP_CERTIFICATE"
 
@@ -112,6 +116,11 @@ def rpc_status(body: bytes) -> Any:
 def rejected(request: Request, message: str) -> Outcome:
     """All of it is lost: trying again would not help."""
     return Outcome(Status.REJECTED, request.items, message)
+
+
+def unsupported(request: Request, message: str) -> Outcome:
+    """The receiver does not know this signal; profiles are in development, and many do not have them yet."""
+    return rejected(request, message + (_NO_PROFILES if request.signal == "profiles" else ""))
 
 
 def no_endpoint(request: Request) -> Outcome:

@@ -8,14 +8,16 @@ from typing import Literal
 
 from config.manifest import Key, Metric, StackMap, TextMap
 from orchestrator.inference.meaning import Meaning, Scope, meaning_of, unique
-from orchestrator.signals.names import metric_name
+from orchestrator.inference.stacks import depth_of, profiles_of
+from orchestrator.signals.names import identifier, metric_name
 from parsers.script import Call, MapAssignment, Script
 
 __all__ = ("MapRules", "infer_maps")
 
 _GAUGES = {"avg", "min", "max", "tseries"}
 _HISTOGRAMS = {"hist", "lhist", "stats"}
-_KEY_TYPES = {"any", "int", "string", "stack"}
+_KEY_TYPES = {"any", "int", "string"}
+_STACK_TYPES = {"stack", "kstack", "ustack"}
 _EMPTYING = {"clear", "zero"}
 # The unit of a map that is called so, in UCUM, as the conventions want it.
 _UNITS = (
@@ -64,11 +66,17 @@ class _Map:
     def add_to(self, rules: MapRules) -> None:
         keys = [_key(meaning, index) for index, meaning in enumerate(self._keys, 1)]
         if any(meaning.type == "stack" for meaning in self._keys):
-            rules.stacks[self._name] = StackMap(keys=keys)
+            rules.stacks[self._name] = self._stack_map(keys)
         elif not self._functions and self._holds_text():
             rules.texts[self._name] = TextMap(name=metric_name(self._program, self._name), keys=keys)
         else:
             rules.metrics[self._name] = self._metric(keys)
+
+    def _stack_map(self, keys: list[Key]) -> StackMap:
+        stacks = [Key(type=key.type) if key.type in _STACK_TYPES else key for key in keys]
+        name = identifier(self._name or self._program)
+        profiles = profiles_of(self._assignments, self._script.probes, name, self._unit())
+        return StackMap(keys=stacks, profiles=profiles, depth=depth_of(self._first.keys), cleared=self._is_cleared())
 
     def _metric(self, keys: list[Key]) -> Metric:
         cleared = self._is_cleared()
@@ -191,6 +199,8 @@ def _is_tuple(text: str) -> bool:
 
 
 def _key(meaning: Meaning, index: int) -> Key:
-    kind = meaning.type if meaning.type in _KEY_TYPES else "string"
+    kind: str = meaning.type if meaning.type in _KEY_TYPES else "string"
     kind = "int" if meaning.type == "time" else kind
+    if meaning.type == "stack":
+        kind = "kstack" if (meaning.attribute or "").startswith("ebpf.stack.kernel") else "ustack"
     return Key(attribute=meaning.attribute or f"ebpf.key_{index}", type=kind)  # type: ignore[arg-type]

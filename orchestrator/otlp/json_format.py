@@ -1,7 +1,8 @@
 """OTLP messages -> OTLP JSON.
 
 It differs from protobuf's own JSON mapping (specification, protocol/otlp.md, "JSON Protobuf Encoding"): trace and span
-ids are hexadecimal, enums are numbers. 64-bit integers are decimal strings in both, other bytes base64.
+ids are hexadecimal, enums are numbers. 64-bit integers are decimal strings in both, other bytes base64. Of profile ids
+the specification says nothing; the Collector (0.157) takes them only in hexadecimal.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _REQUESTS: dict[Signal, type[Message]] = {
     "traces": ExportTraceServiceRequest,
     "profiles": ExportProfilesServiceRequest,
 }
-_HEX_FIELDS = {"trace_id", "span_id", "parent_span_id"}
+_HEX_FIELDS = {"trace_id", "span_id", "parent_span_id", "profile_id"}
 _64_BIT = {
     FieldDescriptor.TYPE_INT64,
     FieldDescriptor.TYPE_UINT64,

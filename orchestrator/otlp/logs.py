@@ -20,6 +20,8 @@ _SEVERITIES = {
     "warn": (logs_pb2.SEVERITY_NUMBER_WARN, "WARN"),
     "error": (logs_pb2.SEVERITY_NUMBER_ERROR, "ERROR"),
 }
+# Of the flags only those of W3C Trace Context have a meaning here.
+_TRACE_FLAGS = logs_pb2.LOG_RECORD_FLAGS_TRACE_FLAGS_MASK
 
 
 def encode_logs(resource: Resource, records: Mapping[Scope, Iterable[LogRecord]]) -> bytes:
@@ -43,3 +45,6 @@ def _fill(target: logs_pb2.LogRecord, record: LogRecord) -> None:
     if record.body:
         target.body.string_value = record.body
     add_attributes(target.attributes, record.attributes)
+    if record.context is not None:
+        target.trace_id, target.span_id = record.context.trace_id, record.context.span_id
+        target.flags = record.context.flags & _TRACE_FLAGS

@@ -129,7 +129,8 @@ class LineReader:
             self._read_row(body, line.attributes)
         time = moment.unix if line.nsecs is None else moment.to_unix(line.nsecs)
         time = time if time in TIMES else moment.unix
-        yield LogRecord(time, moment.unix, line.name or self._name, line.severity, body, line.attributes)
+        name = line.name or self._name
+        yield LogRecord(time, moment.unix, name, line.severity, body, line.attributes, line.fields)
 
 
 # A line that is nothing but a time heads what follows; that has times of its own.
@@ -145,6 +146,7 @@ class _Line:
     severity: str = "info"
     nsecs: int | None = None
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
+    fields: dict[str, AttributeValue] = field(default_factory=dict)
     pieces: int = 0
     first: _CompiledPiece | None = None
     last: _CompiledPiece | None = None
@@ -177,10 +179,14 @@ class _Line:
     def _take(self, rule: Field, put: Setter, value: Any) -> None:
         if rule.type == "time":
             self.nsecs = number(value)
-        elif rule.attribute or rule.also:
-            # 0.24 and later print an integer above 2^53 as text.
-            is_text = rule.type == "any" and isinstance(value, str)
-            put(number(value) if is_text and is_number(value) else value, self.attributes)
+            return
+        # 0.24 and later print an integer above 2^53 as text.
+        is_text = rule.type == "any" and isinstance(value, str)
+        value = number(value) if rule.type == "int" or (is_text and is_number(value)) else value
+        if rule.name is not None:
+            self.fields[rule.name] = value
+        if rule.attribute or rule.also:
+            put(value, self.attributes)
 
 
 class _CompiledPiece:
@@ -341,4 +347,4 @@ def _best(pieces: Iterable[_CompiledPiece], text: str) -> tuple[_CompiledPiece |
 def _meaning(piece: _CompiledPiece, values: Sequence[Any]) -> tuple[Any, ...]:
     line = _Line()
     line.add("", piece, values)
-    return line.name, line.severity, line.nsecs, line.attributes
+    return line.name, line.severity, line.nsecs, line.attributes, line.fields

@@ -81,6 +81,11 @@ class _CompiledEvent:
             for index, field in enumerate(event.fields)
             if field.type != "time" and (field.attribute or field.also)
         ]
+        self._fields = [
+            (index, field.name, field.type == "int")
+            for index, field in enumerate(event.fields)
+            if field.name is not None and field.type != "time"
+        ]
         self._parts = [
             (tag, part, compile_attribute(part, is_number=False), string_limit) for tag, part in event.parts.items()
         ]
@@ -93,12 +98,15 @@ class _CompiledEvent:
         attributes: dict[str, AttributeValue] = dict(self._event.attributes)
         for index, put in self._setters:
             put(values[index], attributes)
+        named = {name: number(values[index]) if is_number else values[index] for index, name, is_number in self._fields}
         truncated = []
         for tag, part, put, string_limit in self._parts:
             size = number(values[self._names.index(part.size)]) if part.size else None
             joined, whole = _join(parts.get(tag, {}), part, size, string_limit)
             if joined:
                 put(joined, attributes)
+            if part.name is not None:
+                named[part.name] = joined
             if not whole and part.attribute and tag in parts:
                 truncated.append(part.attribute)
                 for name in [name for name, decoder in part.also.items() if decoder == "length"]:
@@ -115,6 +123,7 @@ class _CompiledEvent:
             self._event.severity,
             _body(self._event.body, attributes),
             attributes,
+            named,
         )
 
 

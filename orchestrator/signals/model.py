@@ -1,4 +1,4 @@
-"""OTLP's data as plain types, before it is encoded (opentelemetry-proto 1.10, metrics.proto and logs.proto).
+"""OTLP's data as plain types, before it is encoded (opentelemetry-proto 1.10: metrics, logs, profiles and traces).
 
 Text that is no UTF-8 is a ``str`` with surrogate escapes; the encoder turns it into bytes.
 """
@@ -6,24 +6,37 @@ Text that is no UTF-8 is a ``str`` with surrogate escapes; the encoder turns it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 __all__ = (
+    "KERNEL",
     "AttributeValue",
     "Attributes",
+    "Frame",
+    "FrameType",
     "HistogramPoint",
     "Instrument",
     "LogRecord",
     "Metric",
     "NumberPoint",
+    "Profile",
+    "Sample",
     "Scope",
+    "Span",
+    "SpanContext",
+    "SpanKind",
+    "ValueType",
 )
 
+# The module of the kernel's own frames.
+KERNEL = "[kernel.kallsyms]"
 # A sequence or mapping holds the same again.
 AttributeValue: TypeAlias = str | int | float | bool | Sequence[Any] | Mapping[str, Any]
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 Instrument = Literal["counter", "updowncounter", "gauge", "histogram"]
+FrameType = Literal["kernel", "native", ""]
+SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +48,25 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class SpanContext:
+    """What tells a span from all others: ``trace_id`` of 16 bytes, ``span_id`` of 8, neither all zeros.
+
+    ``flags``: the trace-flags of W3C Trace Context in the low 8 bits; 0x100 says that it is known whether the context
+    came from elsewhere, 0x200 that it did (opentelemetry/proto/trace/v1/trace.proto, SpanFlags).
+    """
+
+    trace_id: bytes
+    span_id: bytes
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One event. Times in Unix nanoseconds: when it happened, and when we read it."""
+    """One event. Times in Unix nanoseconds: when it happened, and when we read it.
+
+    ``fields`` has what the manifest names but does not export; spans are made by it. ``context``: the span in which
+    it happened.
+    """
 
     time_unix_nano: int
     observed_time_unix_nano: int
@@ -44,6 +74,71 @@ class LogRecord:
     severity: str
     body: str
     attributes: Attributes
+    fields: Attributes = field(default_factory=dict)
+    context: SpanContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One operation, in Unix nanoseconds. It has failed if ``attributes`` holds ``error.type``.
+
+    ``trace_state`` is that of W3C Trace Context: what OpenTelemetry says there of sampling, or nothing.
+    """
+
+    context: SpanContext
+    parent: SpanContext | None
+    name: str
+    kind: SpanKind
+    start_unix_nano: int
+    end_unix_nano: int
+    attributes: Attributes
+    links: Sequence[SpanContext] = ()
+    trace_state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a stack: ``name`` is empty where there is no symbol, ``address`` 0 where it is not known.
+
+    ``type`` is the ``profile.frame.type``, empty where it is not known; ``module`` the file or kernel module.
+    """
+
+    name: str
+    address: int = 0
+    type: FrameType = ""
+    module: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one stack (leaf first) of one process, thread or CPU adds up to."""
+
+    stack: tuple[Frame, ...]
+    value: int
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """What a number counts (``cpu``) and in which unit (``nanoseconds``)."""
+
+    type: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The samples of one type in one window of time; no two of them have the same stack and attributes.
+
+    ``period`` is in the unit of ``period_type``: what one sample of the program stands for; None where there is none.
+    """
+
+    sample_type: ValueType
+    period_type: ValueType | None
+    period: int
+    time_unix_nano: int
+    duration_nano: int
+    samples: Sequence[Sample]
 
 
 @dataclass(frozen=True, slots=True)

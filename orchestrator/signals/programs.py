@@ -1,4 +1,4 @@
-"""Everything that a program with a process of its own prints -> log records and metrics.
+"""Everything that a program with a process of its own prints -> log records, metrics and profiles.
 
 What the manifest does not know, because it was inferred or there is no source, is read by what the records are.
 """
@@ -14,9 +14,10 @@ from orchestrator.signals.clock import Moment
 from orchestrator.signals.keys import KeyReader
 from orchestrator.signals.lines import LineReader
 from orchestrator.signals.metrics import MetricReader
-from orchestrator.signals.model import LogRecord, Metric
+from orchestrator.signals.model import LogRecord, Metric, Profile
 from orchestrator.signals.names import metric_name
 from orchestrator.signals.series import MapRecord, is_number, pairs
+from orchestrator.signals.stacks import UNKNOWN_STACKS, StackCounts, StackReader, has_stacks
 from orchestrator.signals.values import as_text, readable
 from parsers.records import Data, Entry, Hist, Map, Stats
 
@@ -32,14 +33,15 @@ class MapReading:
     metric: Metric | None = None
     logs: list[LogRecord] = field(default_factory=list)
     unread: int = 0
-    stacks: int = 0
+    profiles: list[Profile] = field(default_factory=list)
 
 
 class ProgramReader:
     """Reads the output of one program. ``whole_lines``: it is text, in which the statements of a line are one."""
 
-    def __init__(self, name: str, manifest: Manifest, *, whole_lines: bool) -> None:
-        self._name, self._manifest = name, manifest
+    def __init__(self, name: str, manifest: Manifest, counts: StackCounts, *, whole_lines: bool) -> None:
+        self._name, self._manifest, self._counts = name, manifest, counts
+        self._stacks: dict[str, StackReader] = {}
         self._lines = LineReader(manifest.prints, metric_name(name, ""), whole_lines=whole_lines)
         self._metrics = MetricReader(manifest.metrics, lenient=True)
         self._texts = {
@@ -72,13 +74,17 @@ class ProgramReader:
 
     def is_cleared(self, name: str) -> bool:
         """Whether the program empties a map after it has printed it."""
-        rule = self._manifest.metrics.get(name)
+        rule = self._manifest.metrics.get(name) or self._manifest.stacks.get(name)
         return rule is not None and rule.cleared
+
+    def close(self, start: int, time: int) -> list[Profile]:
+        """The profiles of the maps that are never emptied: the last print of each holds all."""
+        return [profile for reader in self._stacks.values() for profile in reader.take(start, time)]
 
     def map(self, record: MapRecord, start: int, time: int) -> MapReading:
         """What a printed map is."""
-        if record.name in self._manifest.stacks or any((key or "").startswith("\n") for key, _ in pairs(record)):
-            return MapReading(stacks=len(pairs(record)))
+        if record.name in self._manifest.stacks or has_stacks(record):
+            return self._stack_map(record, start, time)
         if not isinstance(record, Map):
             return self._metric(record, start, time)
         text = self._manifest.texts.get(record.name)
@@ -90,6 +96,19 @@ class ProgramReader:
         texts = [entry for entry in record.entries if not is_number(entry.value)]
         reading.logs = [self._text(record, entry, time) for entry in texts]
         return reading
+
+    def _stack_map(self, record: MapRecord, start: int, time: int) -> MapReading:
+        rule = self._manifest.stacks.get(record.name, UNKNOWN_STACKS)
+        if not rule.profiles:
+            self._counts.unmade[record.name] = len(pairs(record))
+            return MapReading()
+        reader = self._stacks.get(record.name)
+        if reader is None:
+            reader = self._stacks[record.name] = StackReader(rule, self._counts, lenient=True)
+        if not rule.cleared:
+            return MapReading(unread=reader.replace(record))
+        unread = reader.read(record)
+        return MapReading(unread=unread, profiles=reader.take(start, time))
 
     def _metric(self, record: MapRecord, start: int, time: int) -> MapReading:
         if record.name not in self._metrics.maps:

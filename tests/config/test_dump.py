@@ -11,17 +11,25 @@ from config.loader import load
 from config.manifest import (
     BoolParameter,
     ChoiceParameter,
+    DurationParameter,
     Event,
+    Exchange,
     Field,
     HostFact,
     IntParameter,
+    IntsParameter,
+    Keep,
     Key,
     Manifest,
     Metric,
     Part,
     Piece,
     Print,
+    Span,
+    SpanMetric,
+    SpanShape,
     StackMap,
+    StackProfile,
     StringParameter,
     TextMap,
 )
@@ -35,7 +43,9 @@ EVERY_WORD = Manifest(
     bpftrace="0.17",
     process="own",
     parameters={
-        "1": IntParameter(help="A number", default=-5, range=(-10, 10)),
+        "1": IntParameter(help="A number", default=-5, range=(-10, 10), never=[0]),
+        "ports": IntsParameter(help="Up to four", most=4, range=(1, 65535), default="80,443"),
+        "least": DurationParameter(help="A time", default="10ms"),
         "flag": BoolParameter(help="yes", default=True),
         "word": ChoiceParameter(help="One of", default="on", choices={"on": 1, "off": 0, "null": 2}),
         "comm": StringParameter(help="Text", default="'\"\\ \t", pattern="[ -~]*"),
@@ -90,7 +100,9 @@ EVERY_WORD = Manifest(
             severity="error",
             body="{process.pid}: {thread.name}",
             attributes={"a": "b"},
-            parts={"tag_path": Part(attribute="p", decode="argv", size="size", limit=24, also={"n": "length"})},
+            parts={
+                "tag_path": Part(attribute="p", decode="argv", size="size", limit=24, also={"n": "length"}, name="data")
+            },
         )
     },
     prints=[
@@ -109,7 +121,67 @@ EVERY_WORD = Manifest(
         )
     ],
     texts={"names": TextMap(name="ebpf.names", keys=[Key(attribute="k")])},
-    stacks={"stacks": StackMap(keys=[Key(attribute="s", type="stack")])},
+    stacks={
+        "stacks": StackMap(
+            keys=[Key(type="kstack"), Key(type="ustack")],
+            profiles=[
+                StackProfile(type="samples", unit="count", frequency="hz"),
+                StackProfile(
+                    type="alloc_space",
+                    unit="bytes",
+                    value="total",
+                    scale="1024",
+                    period_type="memory",
+                    period_unit="bytes",
+                    period=1,
+                ),
+            ],
+            depth=20,
+            cleared=True,
+            twin="other",
+        )
+    },
+    spans=[
+        Span(
+            name="{op} x",
+            kind="client",
+            attributes={"a": 1},
+            parent="traceparent",
+            links=["caused_by"],
+            keep=Keep(min_duration="least", only={"status": "word"}, one_in=10),
+            metrics=[
+                SpanMetric(
+                    name="ebpf.op.duration",
+                    description="How long",
+                    of="count",
+                    unit="{operation}",
+                    attributes=["a"],
+                    bounds=(0.1, 1.0),
+                    limit=5,
+                )
+            ],
+            event="begin",
+            end="finish",
+            duration="took",
+            time="start",
+            key=["tid"],
+            order="lifo",
+            timeout=1.5,
+            waiting=7,
+            log=True,
+        )
+    ],
+    exchanges={
+        "segment": Exchange(
+            protocol="http1",
+            end="over",
+            server=SpanShape(name="{method}", kind="server"),
+            client=SpanShape(name="{method}"),
+            options={"query": "word"},
+            timeout=5.0,
+            connections=3,
+        )
+    },
 )
 
 
@@ -127,8 +199,9 @@ def test_what_is_written_of_a_built_in_signal_is_read_as_the_same(script: Path, 
 def test_every_word_is_written_and_read_as_the_same(tmp_path: Path) -> None:
     text = as_yaml(EVERY_WORD)
     structs: list[type[msgspec.Struct]] = [
-        *(Manifest, Metric, Key, Event, Field, Part, Print, Piece, TextMap, StackMap, HostFact),
-        *(IntParameter, BoolParameter, ChoiceParameter, StringParameter),
+        *(Manifest, Metric, Key, Event, Field, Part, Print, Piece, TextMap, StackMap, StackProfile, HostFact),
+        *(IntParameter, IntsParameter, DurationParameter, BoolParameter, ChoiceParameter, StringParameter),
+        *(Span, Keep, SpanMetric, Exchange),
     ]
     for word in {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}:
         assert f"{word}:" in text, f"{word} is a new word: give it a value above"

@@ -14,7 +14,16 @@ from orchestrator.catalog import Signal, inferred_signal
 from orchestrator.limits import LIMITS
 from orchestrator.pipeline import OWN_SCOPE, Pipeline
 from orchestrator.signals.clock import Moment
-from orchestrator.signals.model import AttributeValue, HistogramPoint, LogRecord, Metric, NumberPoint, Scope
+from orchestrator.signals.model import (
+    AttributeValue,
+    HistogramPoint,
+    LogRecord,
+    Metric,
+    NumberPoint,
+    Profile,
+    Scope,
+    Span,
+)
 from parsers.records import Record
 from parsers.stream import OutputStream, TextStream
 
@@ -51,12 +60,22 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """A sample: what it counts, its frames, leaf first, and how much."""
+
+    type: str
+    frames: tuple[str, ...]
+    attributes: Attributes
+    value: int
+
+
+@dataclass(frozen=True)
 class Telemetry:
-    """What a pipeline made of one output: events in order, metrics by name, stacks left out by map."""
+    """What a pipeline made of one output: events in order, metrics by name, samples by type and stack."""
 
     events: tuple[Event, ...] = ()
     metrics: tuple[Series, ...] = ()
-    stacks: tuple[tuple[str, int], ...] = ()
+    stacks: tuple[Stack, ...] = ()
 
     def lines(self) -> list[str]:
         """All of it, a line each, so that 1, 1.0, True and "1" differ."""
@@ -67,7 +86,7 @@ class Telemetry:
                 for metric in self.metrics
                 for attributes, point in metric.points
             ),
-            *(f"stacks {name} {count}" for name, count in self.stacks),
+            *(f"{one.type} {';'.join(one.frames)} {dict(one.attributes)} {one.value}" for one in self.stacks),
         ]
 
     def names(self) -> set[str]:
@@ -80,12 +99,19 @@ class Kept:
     def __init__(self) -> None:
         self.logs: list[tuple[Scope, LogRecord]] = []
         self.snapshots: list[dict[Scope, list[Metric]]] = []
+        self.profiles: list[Profile] = []
 
     def log(self, scope: Scope, record: LogRecord) -> None:
         self.logs.append((scope, record))
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         self.snapshots.append(metrics)
+
+    def profile(self, _scope: Scope, profile: Profile) -> None:
+        self.profiles.append(profile)
+
+    def span(self, _scope: Scope, _span: Span) -> None:
+        raise AssertionError("no program of the corpus has a manifest with spans")
 
 
 def cases(*suffixes: str) -> list[str]:
@@ -141,7 +167,7 @@ def fed(version: str, case: str, kind: Format) -> tuple[Pipeline, Kept]:
 
 @cache
 def telemetry(version: str, case: str, kind: Format) -> Telemetry:
-    pipeline, sink = fed(version, case, kind)
+    _, sink = fed(version, case, kind)
     last = {
         metric.name: metric
         for snapshot in sink.snapshots
@@ -152,8 +178,21 @@ def telemetry(version: str, case: str, kind: Format) -> Telemetry:
     return Telemetry(
         tuple(_event(record) for _, record in sink.logs),
         tuple(_series(last[name]) for name in sorted(last)),
-        tuple(sorted(pipeline.stream.stacks.items())),
+        tuple(sorted((one for profile in sink.profiles for one in _stacks(profile)), key=repr)),
     )
+
+
+def _stacks(profile: Profile) -> list[Stack]:
+    kind = f"{profile.sample_type.type}/{profile.sample_type.unit}"
+    return [
+        Stack(
+            kind,
+            tuple(frame.name or hex(frame.address) for frame in sample.stack),
+            tuple(sorted(sample.attributes.items())),
+            sample.value,
+        )
+        for sample in profile.samples
+    ]
 
 
 def _event(record: LogRecord) -> Event:

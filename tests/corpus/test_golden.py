@@ -24,6 +24,7 @@ from tests.corpus.differences import (
     without_events,
     without_metric,
     without_parentheses,
+    without_unresolved_stacks,
     words_as_numbers,
 )
 from tests.corpus.reading import (
@@ -33,6 +34,7 @@ from tests.corpus.reading import (
     Format,
     Point,
     Series,
+    Stack,
     Telemetry,
     Value,
     fed,
@@ -73,12 +75,12 @@ class Golden:
 
     events: Sequence[Event] = ()
     metrics: Sequence[Series] = ()
-    stacks: Mapping[str, int] = field(default_factory=dict)
+    stacks: Sequence[Stack] = ()
     but: Mapping[tuple[str, Format], Repair] = field(default_factory=dict)
 
     def telemetry(self) -> Telemetry:
         metrics = sorted(self.metrics, key=lambda metric: metric.name)
-        return Telemetry(tuple(self.events), tuple(metrics), tuple(sorted(self.stacks.items())))
+        return Telemetry(tuple(self.events), tuple(metrics), tuple(sorted(self.stacks, key=repr)))
 
 
 def in_all(
@@ -261,7 +263,12 @@ GOLDEN: Mapping[str, Golden] = {
     ),
     "dupkeys-ustack": Golden(  # two processes run the same program, one three times and one four
         metrics=[series("ebpf.dupkeys_ustack.us", "counter", [({"ebpf.reg": "fevent"}, 3 + 4)])],
-        stacks={"": 2, "p": 2},
+        # The two have the same stacks, which are printed as two equal keys.
+        stacks=[
+            Stack("events/count", ("fevent", "level1", "main", "__libc_start_call_main"), (), 3 + 4),
+            Stack("p/count", ("fevent", "level1"), (("ebpf.key_2", 1),), 2 * (3 + 4)),
+        ],
+        but=in_all(without_unresolved_stacks("__libc_start_call_main"), versions=[OLD]),
     ),
     "print-value": Golden(
         events=[

@@ -84,15 +84,20 @@ receivers:
 exporters:
   file/logs: {{path: "{folder}/logs.jsonl", flush_interval: 100ms}}
   file/metrics: {{path: "{folder}/metrics.jsonl", flush_interval: 100ms}}
+  file/traces: {{path: "{folder}/traces.jsonl", flush_interval: 100ms}}
+  file/profiles: {{path: "{folder}/profiles.jsonl", flush_interval: 100ms}}
+  debug: {{verbosity: detailed}}
 service:
   telemetry: {{metrics: {{level: none}}}}
   pipelines:
     logs: {{receivers: [otlp], exporters: [file/logs]}}
     metrics: {{receivers: [otlp], exporters: [file/metrics]}}
+    traces: {{receivers: [otlp], exporters: [file/traces]}}
+    profiles: {{receivers: [otlp], exporters: [file/profiles, debug]}}
 """
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -107,20 +112,21 @@ def collector(tmp_path: Path) -> Iterator[Collector]:
         lack(f"the Collector could not be built: {built.stderr}")
     folder = tmp_path / "collector"
     folder.mkdir()
-    found = Collector(_free_port(), _free_port(), folder)
+    found = Collector(free_port(), free_port(), folder)
     config = folder / "config.yaml"
     config.write_text(_CONFIG.format(grpc=found.grpc, http=found.http, folder=folder))
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([built.stdout.strip(), "--config", config], stdout=log, stderr=log)
+        command = [built.stdout.strip(), "--config", str(config), "--feature-gates=service.profilesSupport"]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        _wait_for(found.grpc, found.http)
+        wait_for(found.grpc, found.http)
         yield found
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _wait_for(*ports: int) -> None:
+def wait_for(*ports: int) -> None:
     deadline = time.monotonic() + 60
     for port in ports:
         while True:

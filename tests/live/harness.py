@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,14 +16,20 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 import ExportProfilesServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.live.conftest import lack
+from tests.tools.profile_rules import check_profiles, profiles_of
 
 TIMEOUT = 60.0
 
@@ -75,25 +84,43 @@ class Telemetry:
 
     logs: list[tuple[dict[str, Any], LogRecord]] = field(default_factory=list)
     snapshots: list[dict[str, Metric]] = field(default_factory=list)
+    profiles: list[ReadProfile] = field(default_factory=list)
+    spans: list[tuple[dict[str, Any], Span]] = field(default_factory=list)
+    ours: bool = True
     resources: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, text: str) -> Telemetry:
-        result = cls()
+    def read(cls, text: str, *, ours: bool = True) -> Telemetry:
+        """``ours`` False: the Collector wrote it, with strings of the Resource in the dictionary of profiles."""
+        result = cls(ours=ours)
         for line in text.splitlines():
-            if "resourceLogs" in json.loads(line):
-                result._add_logs(json_format.Parse(line, ExportLogsServiceRequest()))
-            else:
-                result._add_metrics(json_format.Parse(line, ExportMetricsServiceRequest()))
+            (kind,) = json.loads(line).keys() - {"dictionary"}
+            result._READERS[kind](result, line)
         return result
 
-    def _add_logs(self, request: ExportLogsServiceRequest) -> None:
+    def _add_profiles(self, line: str) -> None:
+        request = json_format.Parse(in_base64(line), ExportProfilesServiceRequest())
+        check_profiles(request, orphans=not self.ours)
+        if self.ours:
+            self.resources += [attributes(resource.resource.attributes) for resource in request.resource_profiles]
+        self.profiles += [ReadProfile.of(request.dictionary, profile) for profile in profiles_of(request)]
+
+    def _add_spans(self, line: str) -> None:
+        request = json_format.Parse(in_base64(line), ExportTraceServiceRequest())
+        for resource in request.resource_spans:
+            self.resources.append(attributes(resource.resource.attributes))
+            for scope in resource.scope_spans:
+                self.spans += [(attributes(span.attributes), span) for span in scope.spans]
+
+    def _add_logs(self, line: str) -> None:
+        request = json_format.Parse(in_base64(line), ExportLogsServiceRequest())
         for resource in request.resource_logs:
             self.resources.append(attributes(resource.resource.attributes))
             for scope in resource.scope_logs:
                 self.logs += [(attributes(record.attributes), record) for record in scope.log_records]
 
-    def _add_metrics(self, request: ExportMetricsServiceRequest) -> None:
+    def _add_metrics(self, line: str) -> None:
+        request = json_format.Parse(line, ExportMetricsServiceRequest())
         for resource in request.resource_metrics:
             self.resources.append(attributes(resource.resource.attributes))
             self.snapshots.append({metric.name: metric for scope in resource.scope_metrics for metric in scope.metrics})
@@ -111,6 +138,63 @@ class Telemetry:
     def events(self, name: str, **wanted: Any) -> list[tuple[dict[str, Any], LogRecord]]:
         return [(found, log) for found, log in self.logs if log.event_name == name and matches(found, wanted)]
 
+    _READERS: ClassVar = {
+        "resourceLogs": _add_logs,
+        "resourceMetrics": _add_metrics,
+        "resourceProfiles": _add_profiles,
+        "resourceSpans": _add_spans,
+    }
+
+
+@dataclass(frozen=True)
+class ReadProfile:
+    """A profile by its names: what it counts, and its samples as (frames, leaf first, attributes, value)."""
+
+    type: str
+    unit: str
+    period: int
+    start: int
+    end: int
+    samples: list[tuple[tuple[str, ...], dict[str, Any], int]]
+
+    @classmethod
+    def of(cls, tables: Any, profile: Any) -> ReadProfile:
+        strings = tables.string_table
+        samples = [
+            (
+                tuple(_frame(tables, index) for index in tables.stack_table[sample.stack_index].location_indices),
+                {
+                    strings[tables.attribute_table[index].key_strindex]: value_of(tables.attribute_table[index].value)
+                    for index in sample.attribute_indices
+                },
+                sample.values[0],
+            )
+            for sample in profile.samples
+        ]
+        return cls(
+            strings[profile.sample_type.type_strindex],
+            strings[profile.sample_type.unit_strindex],
+            profile.period,
+            profile.time_unix_nano,
+            profile.time_unix_nano + profile.duration_nano,
+            samples,
+        )
+
+
+def _frame(tables: Any, index: int) -> str:
+    location = tables.location_table[index]
+    names = [tables.string_table[tables.function_table[line.function_index].name_strindex] for line in location.lines]
+    return names[0] if names else hex(location.address)
+
+
+# The Collector writes profile ids so too.
+_IDS = re.compile(r'"(traceId|spanId|parentSpanId|profileId)":"((?:[0-9a-f]{16}){1,2})"')
+
+
+def in_base64(line: str) -> str:
+    """OTLP JSON with its hexadecimal ids as protobuf's own JSON parser wants them."""
+    return _IDS.sub(lambda one: f'"{one[1]}":"{base64.b64encode(bytes.fromhex(one[2])).decode()}"', line)
+
 
 def matches(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
     return all(found.get(name.replace("__", ".")) == value for name, value in wanted.items())
@@ -126,6 +210,46 @@ def value_of(value: AnyValue) -> Any:
 def attributes(pairs: Any) -> dict[str, Any]:
     found = {pair.key: value_of(pair.value) for pair in pairs}
     assert len(found) == len(pairs), "an attribute key stands twice"
+    return found
+
+
+def orchestrate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def run_pprof(folder: Path, *arguments: str, file: str = "cap.pb.gz") -> str:
+    """What ``go tool pprof`` says of a file."""
+    path = f"{os.environ['PATH']}:/usr/local/go/bin"  # where Go's own archive puts it
+    if shutil.which("go", path=path) is None:
+        lack("Go is not installed, which has pprof")
+    done = subprocess.run(
+        ["go", "tool", "pprof", *arguments, file],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "TZ": "UTC", "PPROF_TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def rows(top: str) -> dict[str, tuple[str, str]]:
+    """Of ``pprof -top`` the flat and the cumulative share of each function."""
+    found = {}
+    for row in top.partition("cum%\n")[2].splitlines():
+        _, flat, _, _, cumulative, name = row.split(None, 5)
+        found[name] = (flat, cumulative)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.signals.model import HistogramPoint, LogRecord, Metric, NumberPoint, Scope
+from orchestrator.signals.model import HistogramPoint, LogRecord, Metric, NumberPoint, Profile, Scope, Span
 
 
 class Collected:
@@ -13,6 +13,8 @@ class Collected:
     def __init__(self) -> None:
         self.logs: list[tuple[str, LogRecord]] = []
         self.snapshots: list[dict[str, dict[str, Metric]]] = []
+        self.profiles: list[tuple[str, Profile]] = []
+        self.spans: list[tuple[str, Span]] = []
 
     def log(self, scope: Scope, record: LogRecord) -> None:
         self.logs.append((scope.name, record))
@@ -20,8 +22,23 @@ class Collected:
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         self.snapshots.append({scope.name: {item.name: item for item in items} for scope, items in metrics.items()})
 
+    def profile(self, scope: Scope, profile: Profile) -> None:
+        self.profiles.append((scope.name, profile))
+
+    def span(self, scope: Scope, span: Span) -> None:
+        self.spans.append((scope.name, span))
+
     def named(self, event: str) -> list[LogRecord]:
         return [record for _, record in self.logs if record.event_name == event]
+
+
+def folded(profile: Profile) -> dict[str, int]:
+    """The samples as flame graphs want them, root first; attributes left out."""
+    found: dict[str, int] = {}
+    for sample in profile.samples:
+        stack = ";".join(frame.name or hex(frame.address) for frame in reversed(sample.stack))
+        found[stack] = found.get(stack, 0) + sample.value
+    return found
 
 
 def values(metric: Metric, *names: str) -> dict[Any, int | float]:

@@ -83,7 +83,7 @@ def test_the_built_in_signals_are_found_and_whole() -> None:
         signal = load_signal(name)
         assert signal.name == name
         # Joined with others, its maps must not clash.
-        own = {map_name for map_name in map_names(signal.source) if map_name != "orchestrator_end"}
+        own = {map_name for map_name in map_names(signal.source) if not map_name.startswith("orchestrator_")}
         assert all(map_name.startswith(f"{name}_") for map_name in own)
         assert not {"BEGIN", "END"} & set(probes_used(signal.source))
 
@@ -161,7 +161,7 @@ def test_a_pair_of_files(tmp_path: Path) -> None:
     [
         (
             "tpc",
-            "no signal 'tpc' (did you mean tcp?); `orchestrate list` shows them all, and a path that ends in .bt is",
+            "no signal 'tpc' (did you mean tcp or http?); `orchestrate list` shows them all, and a path that ends in",
         ),
         ("", "empty target"),
         ("tcp,,exec", "empty target"),
@@ -355,7 +355,7 @@ def test_a_program_that_is_no_text(tmp_path: Path) -> None:
         ('kernel: "5.10"\n', "", ["kernel is missing"]),
         ('bpftrace: "0.17"\n', "", ["bpftrace is missing"]),
         ("events:\n", "texts:\n  scrach: {name: ebpf.x}\nevents:\n", ["no map @scrach", "did you mean scratch"]),
-        ("events:\n", "stacks:\n  stack: {keys: []}\nevents:\n", ["no map @stack"]),
+        ("events:\n", "stacks:\n  stack: {keys: [{type: kstack}]}\nevents:\n", ["no map @stack"]),
         ("{attribute: process.pid, decode: same}", "{attribute: p, decode: c_string}", ["takes bytes", "value is int"]),
         ("{attribute: process.pid}", "{attribute: a, decode: basename}", ["takes string", "value is int"]),
         ("{attribute: process.pid}", "{attribute: a, also: {a: same}}", ["two values are called 'a'"]),

@@ -80,7 +80,7 @@ def test_the_program_that_printed_it(own: str) -> None:
         (["--script", "mine"], "--script mine: the name of a program ends in .bt"),
         (["--script", "tcp"], "--script tcp: the name of a program ends in .bt"),
         (["--script", "nowhere.bt"], "no such file: nowhere.bt"),
-        (["--signal", "tpc"], "no signal 'tpc' (did you mean tcp?)"),
+        (["--signal", "tpc"], "no signal 'tpc' (did you mean tcp "),
     ],
 )
 def test_what_is_none(texts: list[str], words: str) -> None:

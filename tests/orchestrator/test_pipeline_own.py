@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from config.manifest import Event, Field, Key, Manifest, Metric, Piece, Print, StackMap, TextMap
+from config.manifest import Event, Field, Key, Manifest, Metric, Piece, Print, StackMap, StackProfile, TextMap
 from orchestrator.catalog import Signal
 from orchestrator.limits import Limits
 from orchestrator.pipeline import OWN_SCOPE, Pipeline
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import LogRecord
+from orchestrator.signals.stacks import StackCounts
 from parsers.stream import OutputStream, TextStream
-from tests.orchestrator.collecting import Collected, histograms, numbers, values
+from tests.orchestrator.collecting import Collected, folded, histograms, numbers, values
 
 LIMITS = Limits(string=200, map_keys=16384, pages=64)
 OFFSET = 1_700_000_000_000_000_000
@@ -47,7 +48,7 @@ MANIFEST = Manifest(
         )
     ],
     texts={"names": TextMap(name="ebpf.mine.names", keys=[PID])},
-    stacks={"stacks": StackMap(keys=[Key(attribute="s", type="stack")])},
+    stacks={"stacks": StackMap(keys=[Key(type="ustack")], profiles=[StackProfile(type="events", unit="count")])},
 )
 
 
@@ -290,10 +291,12 @@ def test_a_map_of_numbers_and_text_becomes_both() -> None:
 
 
 @pytest.mark.parametrize("name", ["stacks", "unknown"])
-def test_stacks_are_counted_and_nothing_is_made_of_them(name: str) -> None:
+def test_a_stack_map_is_one_profile_of_the_whole_run(name: str) -> None:
     stacks = '{"\\n    f+1\\n    main+2\\n": 3, "\\n    g+1\\n": 4}'
     own = Own().feed(*BEGUN, shown(name, '{"\\n    f+1\\n": 1}'), shown(name, stacks)).close()
-    assert own.pipeline.stream.stacks == {name: 2}
+    ((scope, profile),) = own.sink.profiles
+    assert (scope, folded(profile)) == (SCOPE, {"main;f": 3, "g": 4})
+    assert own.pipeline.stream.stacks == StackCounts(stacks=2)
     assert own.logs == []
     assert all(SCOPE not in snapshot for snapshot in own.sink.snapshots)
     assert own.pipeline.stream.unread_entries == 0

@@ -27,6 +27,12 @@ class NoSink:
     def metrics(self, metrics: Any) -> None:
         """Nothing."""
 
+    def profile(self, scope: Any, profile: Any) -> None:
+        """Nothing."""
+
+    def span(self, scope: Any, span: Any) -> None:
+        """Nothing."""
+
 
 @dataclass
 class FakeSender:
@@ -50,9 +56,10 @@ def not_delivered(sender: FakeSender | None) -> list[str]:
     return undelivered(cast("Sender | None", sender))
 
 
-def closing(pipelines: list[Pipeline], *described: str, log_records: int = 0, data_points: int = 0) -> str:
+def closing(pipelines: list[Pipeline], *described: str, **counts: int) -> str:
+    counts = {"log_records": 0, "data_points": 0, "spans": 0, "profiles": 0, **counts}
     outlet = SimpleNamespace(
-        output=SimpleNamespace(log_records=log_records, data_points=data_points),
+        output=SimpleNamespace(**counts),
         destinations=SimpleNamespace(described=list(described)),
     )
     return closing_line(pipelines, cast("Outlet", outlet))
@@ -129,13 +136,20 @@ def test_closing_line_of_several_processes(pipeline: Pipeline) -> None:
     for one, probes, end in ((pipeline, 30, 3_000_000_000), (first, 2, 5_500_000_000), (second, 1, 4_000_000_000)):
         one.probes = probes
         mark(one, ready=1_000_000_000, end=end)
-    first.stream.stacks.update(a=1000, b=2)
-    second.stream.stacks.update(a=30)
-    line = closing([pipeline, first, second], "capture.jsonl", log_records=1, data_points=2)
+    first.stream.stacks.stacks, first.stream.stacks.unresolved = 1000, 20
+    second.stream.stacks.stacks, second.stream.stacks.truncated = 32, 1
+    line = closing([pipeline, first, second], "capture.jsonl", log_records=1, data_points=2, spans=3, profiles=4)
     assert line == (
-        "tcp, exec, first, second: 4.5 s, 33 probes, 1 log records, 2 data points, "
-        "1,032 stacks (of which nothing is made yet) -> capture.jsonl"
+        "tcp, exec, first, second: 4.5 s, 33 probes, 1 log records, 2 data points, 3 spans, "
+        "4 profiles of 1,032 stacks (20 with frames without a symbol, 1 that may be cut) -> capture.jsonl"
     )
+
+
+def test_closing_line_of_stacks_that_cannot_be_added_up() -> None:
+    one = own_pipeline()
+    mark(one, ready=1_000_000_000, end=2_000_000_000)
+    one.stream.stacks.unmade.update(a=1000, b=2)
+    assert "1,002 stacks of which nothing is made, as their values cannot be added up" in closing([one], "x.jsonl")
 
 
 def test_closing_line_of_a_run_that_was_stopped_while_starting(pipeline: Pipeline) -> None:

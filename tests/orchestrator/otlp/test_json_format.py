@@ -22,7 +22,7 @@ from orchestrator.otlp.logs import encode_logs
 from orchestrator.otlp.metrics import encode_metrics
 from orchestrator.signals.model import HistogramPoint, LogRecord, Metric, NumberPoint, Scope
 
-_IDS = {"trace_id", "span_id", "parent_span_id"}
+_IDS = {"trace_id", "span_id", "parent_span_id", "profile_id"}
 _RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),

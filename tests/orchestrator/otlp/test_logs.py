@@ -9,7 +9,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as ProtoRecord
 
 from orchestrator.otlp.common import SCHEMA_URL, make_resource
 from orchestrator.otlp.logs import encode_logs
-from orchestrator.signals.model import LogRecord, Scope
+from orchestrator.signals.model import LogRecord, Scope, SpanContext
 
 EXEC = Scope("bpftrace-orchestrator/exec", "1.2.3")
 TCP = Scope("bpftrace-orchestrator/tcp", "1.2.3")
@@ -56,6 +56,12 @@ def test_encode_logs_times_and_event_name() -> None:
     assert encoded.event_name == "ebpf.process.exec"
     assert not encoded.trace_id
     assert not encoded.span_id
+
+
+def test_encode_logs_tells_in_which_span_it_was() -> None:
+    """Of the flags only the low 8 bits are allowed (logs.proto, LogRecord.flags)."""
+    encoded = encode_one(context=SpanContext(b"\x01" * 16, b"\x02" * 8, 0x303))
+    assert (encoded.trace_id, encoded.span_id, encoded.flags) == (b"\x01" * 16, b"\x02" * 8, 0x03)
 
 
 @pytest.mark.parametrize(("severity", "number"), [("debug", 5), ("info", 9), ("warn", 13), ("error", 17)])

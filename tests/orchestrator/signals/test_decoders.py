@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.signals.decoders import DECODERS
+from orchestrator.signals.decoders import DECODERS, INPUTS
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,13 @@ from orchestrator.signals.decoders import DECODERS
         ("basename", "python3", "python3"),
         ("basename", "./a b", "a b"),
         ("basename", "/", None),
+        ("errno_error", -2, "ENOENT"),
+        ("errno_error", -11, "EAGAIN"),
+        ("errno_error", -4095, "4095"),
+        ("errno_error", 0, None),
+        ("errno_error", 2, None),
+        ("errno_error", -4096, None),
+        ("errno_error", -(2**47), None),
         ("length", ["a", "b"], 2),
         ("length", [], 0),
         ("same", 80, 80),
@@ -62,3 +69,41 @@ from orchestrator.signals.decoders import DECODERS
 )
 def test_decoders(decoder: str, value: Any, decoded: Any) -> None:
     assert DECODERS[decoder](value) == decoded
+
+
+# struct sockaddr_in {AF_INET, 8080, 10.1.2.3} and sockaddr_in6 {AF_INET6, 443, 2001:db8::1}, as Linux has them.
+IPV4 = bytes.fromhex("02001f900a010203") + bytes(8)
+IPV6 = bytes.fromhex("0a0001bb00000000") + bytes.fromhex("20010db8000000000000000000000001") + bytes(4)
+MAPPED = bytes.fromhex("0a0001bb00000000") + bytes(10) + b"\xff\xff\x7f\0\0\x01" + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("data", "address", "port"),
+    [
+        (IPV4, "10.1.2.3", 8080),
+        (IPV4[:8], "10.1.2.3", 8080),
+        (b"\0\x02" + IPV4[2:], "10.1.2.3", 8080),
+        (IPV6, "2001:db8::1", 443),
+        (IPV6[:24], "2001:db8::1", 443),
+        (MAPPED, "127.0.0.1", 443),
+        (bytes.fromhex("0200000000000000"), "0.0.0.0", None),
+        (IPV4[:7], None, None),
+        (IPV6[:23], None, None),
+        (b"\x01\0/run/x.sock\0", None, None),
+        (b"", None, None),
+    ],
+)
+def test_socket_addresses_in_any_print(data: bytes, address: str | None, port: int | None) -> None:
+    signed = [byte - 256 if byte > 127 else byte for byte in data]
+    mixed = "".join(chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}" for byte in data)
+    for value in (data, data.hex(" "), mixed, "".join(f"\\x{byte:02x}" for byte in data), signed):
+        assert (DECODERS["sockaddr"](value), DECODERS["sockaddr_port"](value)) == (address, port)
+
+
+def test_what_is_no_socket_address() -> None:
+    for value in (7, None, "text", {"a": 1}, ["x"]):
+        assert (DECODERS["sockaddr"](value), DECODERS["sockaddr_port"](value)) == (None, None)
+
+
+def test_what_decoders_take_is_known_of_decoders_that_exist() -> None:
+    assert INPUTS.keys() <= DECODERS.keys()

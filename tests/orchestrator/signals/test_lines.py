@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -533,3 +535,41 @@ def test_no_text_is_lost_or_made_up(texts: list[tuple[str, str]], with_rules: bo
 def test_whole_lines_are_records_one_by_one(texts: list[tuple[str, str]]) -> None:
     found = whole(*RULES).text(*[(kind, text.replace("\n", " ") + "\n") for kind, text in texts]).end()
     assert len(found.records) == sum(bool(text.strip()) for _, text in texts)
+
+
+# Fields that have a name, for spans.
+
+NAMED = rule(
+    "named",
+    printf("%d %s ", Field(name="id"), Field(name="what", type="string", attribute="ebpf.what")),
+    printf("%llu %d\n", NSECS, Field(name="took", attribute="ebpf.took", scale="1e-9")),
+)
+
+
+@pytest.mark.parametrize("make", [lines, whole])
+def test_named_fields_are_kept_as_they_were_printed(make: Callable[..., Lines]) -> None:
+    pieces = ["7 read ", "99 2000\n"]
+    (record,) = make(NAMED).text(*(["".join(pieces)] if make is whole else pieces)).records
+    assert record.fields == {"id": 7, "what": "read", "took": 2000}
+    assert record.attributes == {"ebpf.what": "read", "ebpf.took": 2e-6}
+    assert record.time_unix_nano == MOMENT.to_unix(99)
+
+
+def test_named_fields_of_a_printed_value() -> None:
+    tuple_of = Piece(print=True, fields=[Field(name="big"), Field(name="x", type="any"), Field(equals="tag")])
+    (record,) = lines(rule("value", tuple_of)).value([str(2**60), str(2**61), "tag"]).records
+    assert record.fields == {"big": 2**60, "x": 2**61}
+
+
+def test_a_line_that_two_rules_name_differently_has_no_fields() -> None:
+    """Whose it is cannot be told."""
+    one, other = (rule("same", printf("%d ok\n", Field(name=name))) for name in ("a", "b"))
+    (record,) = lines(one, other).text("5 ok\n").records
+    assert record.fields == {}
+
+
+def test_rules_that_fit_the_same_line_and_name_other_fields_say_nothing() -> None:
+    one = rule("same", printf("%d %s\n", Field(name="a"), Field(type="string")))
+    other = rule("same", printf("%s %d\n", Field(type="string"), Field(name="a")))
+    (record,) = lines(one, other).text("5 6\n").records
+    assert (record.event_name, record.fields) == ("mine", {})

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from config.manifest import Event, Field
 from orchestrator.catalog import load_signal
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.logs import TRUNCATED, EventReader
@@ -79,6 +80,7 @@ def test_exec_whole() -> None:
             "process.command_args": [*arguments, "\udcff\udcfe"],
             "process.args_count": 8,
         },
+        {"path_size": 10, "args_size": len(args)},
     )
 
 
@@ -371,3 +373,20 @@ def test_parts_without_an_event_do_not_pile_up() -> None:
     assert record.attributes["process.command_args"] == ["a"]
     record = read(events, ["exec", 0, 1, 1, 0, 0, 10, 2, "x"])
     assert "process.command_args" not in record.attributes
+
+
+def test_fields_with_a_name_are_kept_as_they_were_printed() -> None:
+    fields = [
+        Field(type="time", name="time"),
+        Field(name="size", attribute="ebpf.size", scale="0.001"),
+        Field(name="text", type="string", attribute="x", omit=""),
+        Field(name="anything", type="any"),
+        Field(attribute="unnamed"),
+    ]
+    events = EventReader({"x": Event(name="x", fields=fields)}, LIMIT)
+    large = str(2**60)
+    record = read(events, ["x", TIME, large, "", [1, 2], 5])
+    assert record.fields == {"size": 2**60, "text": "", "anything": [1, 2]}
+    assert record.attributes == {"ebpf.size": float(2**60 / 1000), "unnamed": 5}
+    with pytest.raises(ValueError, match="invalid literal"):
+        events.read_value(["x", TIME, "no number", "", 0, 5], MOMENT)

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from config.manifest import Field, Key, Manifest, Metric, Piece, Print, StackMap, TextMap
+from config.manifest import Field, Key, Manifest, Metric, Piece, Print, StackMap, StackProfile, TextMap
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import LogRecord
 from orchestrator.signals.programs import MapReading, ProgramReader
 from orchestrator.signals.series import MapRecord
+from orchestrator.signals.stacks import StackCounts
 from parsers.records import Bucket, Data, Entry, Hist, Map, Stats, TimeSeries
-from tests.orchestrator.collecting import histograms, numbers
+from tests.orchestrator.collecting import folded, histograms, numbers
 
 START, NOW = 1_700_000_000_000_000_000, 1_700_000_010_000_000_000
 MOMENT = Moment(unix=NOW, offset=START)
@@ -29,7 +30,7 @@ def metric(instrument: Any = "counter", **words: Any) -> Metric:
 
 
 def reader(known: Manifest = NOTHING, name: str = "mine", *, whole_lines: bool = False) -> ProgramReader:
-    return ProgramReader(name, known, whole_lines=whole_lines)
+    return ProgramReader(name, known, StackCounts(), whole_lines=whole_lines)
 
 
 def read(record: MapRecord, known: Manifest = NOTHING) -> MapReading:
@@ -62,7 +63,7 @@ def test_whether_an_unknown_map_counts_is_not_known() -> None:
     )
     assert (found.metric.start_unix_nano, found.metric.time_unix_nano) == (START, NOW)
     assert numbers(found.metric) == [({}, 5)]
-    assert (found.logs, found.unread, found.stacks) == ([], 0, 0)
+    assert (found.logs, found.unread, found.profiles) == ([], 0, [])
 
 
 def test_the_key_of_an_unknown_map_is_one_attribute() -> None:
@@ -237,15 +238,53 @@ def test_what_is_emptied_in_between_is_added_up() -> None:
     assert series[-1] == {"a": 7, "b": 4}
 
 
-def test_stacks_are_counted() -> None:
-    stack = "\n    f+1\n    main+2\n"
-    known = manifest(stacks={"k": StackMap(keys=[Key(attribute="s", type="stack"), COMM])})
-    for record, here in (
-        (Map("k", (Entry(f"{stack},sh", 3), Entry(f"{stack},b", 4))), known),
-        (Hist("k", ((f"{stack},sh", ()), (f"{stack},b", ()))), known),
-        (Map("other", (Entry(stack, 3), Entry("\n    g+1\n", 4))), NOTHING),
-    ):
-        assert read(record, here) == MapReading(stacks=2)
+EVENTS = StackProfile(type="events", unit="count")
+STACK = "\n    f+1\n    main+2\n"
+
+
+@pytest.mark.parametrize(
+    ("record", "known", "expected"),
+    [
+        (
+            Map("k", (Entry(f"{STACK},sh", 3), Entry(f"{STACK},b", 4))),
+            manifest(stacks={"k": StackMap(keys=[Key(type="ustack"), COMM], profiles=[EVENTS])}),
+            {"main;f": 7},
+        ),
+        (
+            Hist("k", ((f"{STACK},sh", (Bucket(0, 1, 2), Bucket(2, 3, 5))),)),
+            manifest(stacks={"k": StackMap(keys=[Key(type="ustack"), COMM], profiles=[EVENTS])}),
+            {"main;f": 7},
+        ),
+        (Map("other", (Entry(STACK, 3), Entry("\n    g+1\n", 4))), NOTHING, {"main;f": 3, "g": 4}),
+        (Map("other", (Entry(f",{STACK},a,b,1", 3),)), NOTHING, {"main;f": 3}),
+    ],
+)
+def test_what_a_stack_map_holds_at_the_end_is_a_profile(
+    record: MapRecord, known: Manifest, expected: dict[str, int]
+) -> None:
+    here = reader(known)
+    assert here.map(record, START, NOW) == MapReading()
+    assert here.map(record, START, NOW) == MapReading()  # bpftrace prints all maps once more at its end
+    (profile,) = here.close(START, NOW)
+    assert folded(profile) == expected
+    assert (profile.time_unix_nano, profile.duration_nano) == (START, NOW - START)
+
+
+def test_a_stack_map_that_is_cleared_is_a_profile_at_each_print() -> None:
+    here = reader(manifest(stacks={"k": StackMap(keys=[Key(type="ustack")], profiles=[EVENTS], cleared=True)}))
+    first = here.map(Map("k", (Entry(STACK, 3),)), START, NOW).profiles
+    second = here.map(Map("k", (Entry(STACK, 2),)), START, NOW + 5).profiles
+    assert [folded(one) for one in [*first, *second]] == [{"main;f": 3}, {"main;f": 2}]
+    assert [(one.time_unix_nano, one.duration_nano) for one in [*first, *second]] == [(START, NOW - START), (NOW, 5)]
+    assert here.close(START, NOW + 9) == []
+
+
+def test_stacks_whose_values_cannot_be_added_up_are_counted() -> None:
+    counts = StackCounts()
+    known = manifest(stacks={"k": StackMap(keys=[Key(type="kstack")])})
+    here = ProgramReader("mine", known, counts, whole_lines=False)
+    assert here.map(Stats("k", (Entry(STACK, 3), Entry("\n    g+1\n", 4))), START, NOW) == MapReading()
+    assert counts.unmade == {"k": 2}
 
 
 def test_a_stack_as_a_value_is_text() -> None:

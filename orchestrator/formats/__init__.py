@@ -1,0 +1,1 @@
+"""Profiles -> the formats of other tools; pure."""

@@ -1,0 +1,177 @@
+"""Segments of connections -> the spans of their requests, by the manifest's ``exchanges``.
+
+What its event has to tell, by the names of its fields and part:
+
+    connection   number that no two connections have at a time
+    outgoing     1: written, 0: read
+    position     bytes of that direction before this segment
+    size         bytes of this segment; 0 tells the position alone
+    data         part: its first bytes
+    entered      when the system call was entered; the event's own time is when it returned
+    last         when the segment before it returned (all three by the kernel's clock), 0 if there was none
+
+and the event that ends a connection: connection, last, received and sent (bytes).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from config.manifest import Exchange as Rule
+from orchestrator.signals.attributes import number
+from orchestrator.signals.clock import Moment
+from orchestrator.signals.http import Http
+from orchestrator.signals.model import Attributes, LogRecord, Metric, Span
+from orchestrator.signals.reorder import Reorder
+from orchestrator.signals.span_shape import Shape
+from orchestrator.signals.traceparent import Bits
+from parsers.escapes import to_bytes
+from parsers.http1 import Connection, Counters, Exchange, Segment
+
+__all__ = ("END_FIELDS", "SEGMENT_FIELDS", "ExchangeCounts", "ExchangeReader")
+
+SEGMENT_FIELDS = ("connection", "outgoing", "position", "size", "entered", "last")
+END_FIELDS = ("connection", "last", "received", "sent")
+DATA = "data"
+# At 10,000 segments a second all of a second is held back, to be put in order.
+_HELD = 50_000
+
+
+class _Begun(NamedTuple):
+    """What is known where a message begins: the attributes of its segment, and Unix time less the kernel's then."""
+
+    attributes: Attributes
+    offset: int
+
+
+class _Piece(NamedTuple):
+    """A segment or the end of a connection, by the kernel's clock."""
+
+    connection: int
+    time: int
+    begun: _Begun
+    segment: Segment | None
+    end: tuple[int, int, int]
+
+
+@dataclass(slots=True)
+class ExchangeCounts(Counters):
+    """What became no span, besides what the parser counts.
+
+    ``completed`` exchanges, of which ``kept`` have left as spans; ``unanswered`` requests; ``dropped`` connections, as
+    there were too many; ``unreadable`` events.
+    """
+
+    completed: int = 0
+    kept: int = 0
+    unanswered: int = 0
+    dropped: int = 0
+    unreadable: int = 0
+
+
+class ExchangeReader:
+    """Reads the connections of one rule: give it each record of its ``events``, and the time now and then.
+
+    ``tag`` is that of segments. Segments are held back for a second, until no CPU can have an earlier one.
+    """
+
+    def __init__(self, tag: str, rule: Rule, bits: Bits = random.getrandbits) -> None:
+        self._tag, self._rule = tag, rule
+        self._protocol = Http(rule.options)
+        self._server, self._client = Shape(rule.server, bits), Shape(rule.client, bits)
+        self._order: Reorder[_Piece] = Reorder(most=_HELD)
+        self._connections: OrderedDict[int, Connection] = OrderedDict()
+        self._timeout = round(rule.timeout * 1e9)
+        self._offset = 0
+        self.counts = ExchangeCounts()
+        self.events = {tag, rule.end}
+
+    def take(self, tag: str, record: LogRecord, moment: Moment) -> Iterator[Span]:
+        """The spans that leave now that ``record`` has come."""
+        try:
+            piece = self._read(tag, record, moment)
+        except (KeyError, ValueError, TypeError):
+            self.counts.unreadable += 1
+            return
+        self._offset = moment.offset
+        yield from self._go_on(self._order.add(piece.time, piece))
+
+    def expire(self, now_unix_nano: int) -> Iterator[Span]:
+        """The spans that leave now that it is so late; what nothing was heard of for long is given up."""
+        now = now_unix_nano - self._offset
+        yield from self._go_on(self._order.until(now))
+        for connection in list(self._connections.values()):
+            yield from self._spans(connection.expire(now, self._timeout))
+
+    def close(self) -> Iterator[Span]:
+        """What is left at the end."""
+        yield from self._go_on(self._order.rest())
+        for connection in self._connections.values():
+            yield from self._spans(connection.flush())
+        self._connections.clear()
+
+    def metrics(self, start: int, time: int) -> list[Metric]:
+        """The metrics of all spans that were completed since ``start``."""
+        return [metric for shape in (self._server, self._client) for metric in shape.metrics.read(start, time)]
+
+    def _read(self, tag: str, record: LogRecord, moment: Moment) -> _Piece:
+        """Times stay the kernel's: those of two segments are compared, and Unix time is set now and then."""
+        fields = record.fields
+        time = record.time_unix_nano - moment.offset
+        begun = _Begun(record.attributes, moment.offset)
+        connection, last = number(fields["connection"]), number(fields["last"])
+        if tag != self._tag:
+            return _Piece(connection, time, begun, None, (last, number(fields["received"]), number(fields["sent"])))
+        data = fields.get(DATA, b"")
+        segment = Segment(
+            outgoing=bool(number(fields["outgoing"])),
+            position=number(fields["position"]),
+            size=number(fields["size"]),
+            data=data if isinstance(data, bytes) else to_bytes(str(data)),
+            entered=number(fields["entered"]),
+            returned=time,
+            last=last,
+        )
+        return _Piece(connection, time, begun, segment, (0, 0, 0))
+
+    def _go_on(self, due: Iterator[_Piece]) -> Iterator[Span]:
+        for piece in due:
+            yield from self._spans(self._feed(piece))
+
+    def _feed(self, piece: _Piece) -> list[Exchange]:
+        if piece.segment is None:
+            ended = self._connections.pop(piece.connection, None)
+            return ended.end(piece.time, *piece.end) if ended is not None else []
+        connection = self._connections.get(piece.connection)
+        found: list[Exchange] = []
+        if connection is None:
+            found = self._make_room()
+            connection = self._connections[piece.connection] = Connection(self.counts)
+        else:
+            self._connections.move_to_end(piece.connection)
+        return [*found, *connection.feed(piece.segment, piece.begun)]
+
+    def _make_room(self) -> list[Exchange]:
+        """Give up the connection that was quiet for longest, if there are too many."""
+        if len(self._connections) < self._rule.connections:
+            return []
+        self.counts.dropped += 1
+        return self._connections.popitem(last=False)[1].flush()
+
+    def _spans(self, exchanges: Iterable[Exchange]) -> Iterator[Span]:
+        for exchange in exchanges:
+            shape = self._server if exchange.server else self._client
+            begun: _Begun = exchange.context
+            attributes, fields = self._protocol.describe(exchange, begun.attributes)
+            start = exchange.start + begun.offset
+            span = shape.span(attributes, fields, start, max(start, exchange.end + begun.offset))
+            shape.metrics.add(span)
+            self.counts.completed += 1
+            self.counts.unanswered += exchange.status is None
+            if shape.keeps(span):
+                self.counts.kept += 1
+                yield span

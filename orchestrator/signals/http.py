@@ -1,0 +1,136 @@
+"""An HTTP exchange -> the attributes of its span, by the semantic conventions for HTTP (1.44, all stable but sizes)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from orchestrator.signals.http_decoders import http_path, redacted_query
+from orchestrator.signals.logs import TRUNCATED
+from orchestrator.signals.model import AttributeValue
+from parsers.http1 import Exchange
+
+__all__ = ("Http",)
+
+# RFC 9110 and RFC 5789, and QUERY; any other method would make names without end.
+_METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+_OTHER = "_OTHER"
+# example.com, example.com:8080, [::1]:8080
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::(?P<port>\d{1,5}))?")
+# http://user:password@host/path?query
+_ABSOLUTE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)")
+_CREDENTIALS = "REDACTED:REDACTED@"
+_HTTP_PORT = 80
+# What answers no more; the conventions leave the words to the instrumentation.
+_NO_ANSWER = "no_response"
+
+Attributes = dict[str, AttributeValue]
+
+
+class Http:
+    """Describes exchanges. Option ``query``: 0 leaves the query out, 1 its values, 2 has all of it."""
+
+    def __init__(self, options: Mapping[str, int | str]) -> None:
+        self._query = int(options.get("query", 1))
+
+    def describe(self, exchange: Exchange, begun: Mapping[str, AttributeValue]) -> tuple[Attributes, Attributes]:
+        """The attributes of its span, and fields that rules may use: method and traceparent.
+
+        ``begun``: the attributes of the segment with which it began, its process and addresses.
+        """
+        attributes: Attributes = dict(begun)
+        method = exchange.method if exchange.method in _METHODS else _OTHER
+        attributes["http.request.method"] = method
+        if method == _OTHER:
+            attributes["http.request.method_original"] = exchange.method
+        attributes.update(self._target(exchange))
+        attributes.update(_server_of(exchange, attributes))
+        if not exchange.server:
+            attributes["url.full"] = self._full(exchange, attributes)
+        attributes.update(_answer(exchange))
+        if exchange.version:
+            attributes["network.protocol.version"] = exchange.version
+        if agent := exchange.request_headers.get("user-agent"):
+            attributes["user_agent.original"] = agent
+        if exchange.server and (peer := attributes.get("network.peer.address")) is not None:
+            attributes["client.address"] = peer
+        if unsure := _unsure(exchange):
+            attributes[TRUNCATED] = unsure
+        fields: Attributes = {"method": "HTTP" if method == _OTHER else method}
+        if len(exchange.traceparent) == 1:
+            fields["traceparent"] = exchange.traceparent[0]
+        return attributes, fields
+
+    def _target(self, exchange: Exchange) -> Attributes:
+        absolute = _ABSOLUTE.match(exchange.target)
+        found: Attributes = {"url.scheme": absolute["scheme"].lower() if absolute else "http"}
+        if exchange.method == "CONNECT":
+            return {}
+        if (path := http_path(_ABSOLUTE.sub("", exchange.target, count=1) or "/")) is not None:
+            found["url.path"] = path
+        if query := self._query_of(exchange.target):
+            found["url.query"] = query
+        return found
+
+    def _query_of(self, target: str) -> str:
+        query = target.partition("#")[0].partition("?")[2]
+        return ("", redacted_query(query), query)[self._query]
+
+    def _full(self, exchange: Exchange, attributes: Attributes) -> str:
+        """The URL without credentials, and with as much of its query as is wanted."""
+        target = exchange.target
+        if exchange.method == "CONNECT":
+            return target
+        absolute = _ABSOLUTE.match(target)
+        if absolute is not None:
+            user, at, host = absolute["authority"].rpartition("@")
+            authority = f"{_CREDENTIALS if at and user else ''}{host}"
+            base = f"{absolute['scheme']}://{authority}"
+        else:
+            host = exchange.request_headers.get("host") or _authority(attributes)
+            base = f"http://{host.rpartition('@')[2]}"
+        query = self._query_of(target)
+        path = re.split(r"[?#]", target[absolute.end() :] if absolute else target, maxsplit=1)[0]
+        return f"{base}{path if path != '*' else ''}{'?' + query if query else ''}"
+
+
+def _authority(attributes: Attributes) -> str:
+    address, port = attributes.get("network.peer.address", ""), attributes.get("network.peer.port", _HTTP_PORT)
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+
+
+def _server_of(exchange: Exchange, attributes: Attributes) -> Attributes:
+    """Whom the client means: by the URL or Host, else the address of the connection."""
+    side = "local" if exchange.server else "peer"
+    address, port = attributes.get(f"network.{side}.address"), attributes.get(f"network.{side}.port")
+    absolute = _ABSOLUTE.match(exchange.target)
+    named = absolute["authority"].rpartition("@")[2] if absolute else exchange.request_headers.get("host", "")
+    match = _AUTHORITY.fullmatch(exchange.target if exchange.method == "CONNECT" else named)
+    found = {"server.address": match["host"].strip("[]") if match else address, "server.port": port}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _answer(exchange: Exchange) -> Attributes:
+    """Status and sizes. A server's answer is its failure from 500 on, a client's from 400 on."""
+    sizes = {
+        "http.request.size": exchange.request_size,
+        "http.response.size": exchange.response_size,
+        "http.request.body.size": exchange.request_body_size,
+        "http.response.body.size": exchange.response_body_size,
+    }
+    found: Attributes = {name: size for name, size in sizes.items() if size is not None}
+    if exchange.status is None:
+        found["error.type"] = _NO_ANSWER
+        return found
+    found["http.response.status_code"] = exchange.status
+    if exchange.status >= (500 if exchange.server else 400):
+        found["error.type"] = str(exchange.status)
+    return found
+
+
+def _unsure(exchange: Exchange) -> list[str]:
+    """What may not be whole: a target that was cut, and an end that nobody saw."""
+    return [
+        *(["url.path"] if not exchange.version else []),
+        *(["ebpf.duration"] if exchange.status is not None and not exchange.complete else []),
+    ]
