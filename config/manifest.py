@@ -197,6 +197,8 @@ class Manifest(Closed, frozen=True):
     ``exchanges``, by tag, which of them are segments of connections. ``emitted`` is the map in which the program counts
     the events that it prints, so that their loss is known.
 
+    ``before``: what is different with a bpftrace older than a version, by that version; ``check`` says it.
+
     ``process: own`` is for programs that were written without us: they are not joined with others.
     """
 
@@ -205,6 +207,7 @@ class Manifest(Closed, frozen=True):
     cost: str = ""
     kernel: Version | None = None
     bpftrace: Version | None = None
+    before: dict[Version, NonEmpty] = {}
     process: Literal["shared", "own"] = "shared"
     parameters: dict[str, Parameter] = {}
     host: dict[str, HostFact] = {}

@@ -49,7 +49,7 @@ _BOOLEANS = {"true": 1, "yes": 1, "on": 1, "1": 1, "false": 0, "no": 0, "off": 0
 def describe(parameter: Parameter) -> str:
     """The values that a parameter takes, for help and errors."""
     if isinstance(parameter, IntParameter):
-        never = f", but {', '.join(map(str, parameter.never))}" if parameter.never else ""
+        never = f", but not {', '.join(map(str, parameter.never))}" if parameter.never else ""
         return "a whole number" + (" from {} to {}".format(*parameter.range) if parameter.range else "") + never
     if isinstance(parameter, IntsParameter):
         low, high = parameter.range

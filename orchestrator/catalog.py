@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -10,12 +11,12 @@ from pathlib import Path
 
 from config.errors import ConfigError
 from config.loader import load, nearest
-from config.manifest import BoolParameter, Manifest
+from config.manifest import BoolParameter, Manifest, SpanShape
 from config.parameters import Value, literals
 from config.resolve import resolve
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.host import Host
-from orchestrator.pairs import problems
+from orchestrator.pairs import OWN_PID, problems
 from parsers.escapes import storable
 from parsers.source import map_names, render, without_dead_probes
 
@@ -51,7 +52,8 @@ class Signal:
             flags = [name for name, one in self.manifest.parameters.items() if isinstance(one, BoolParameter)]
             given = {**literals(values), **{name: bool(values[name]) for name in flags}}
             return render(self.source, {**given, **self.facts(host)})
-        return without_dead_probes(render(self.source, {**literals(values), **self.facts(host)}))
+        ours = {OWN_PID: os.getpid()}
+        return without_dead_probes(render(self.source, {**literals(values), **self.facts(host), **ours}))
 
     def arguments(self, values: Mapping[str, Value]) -> list[str]:
         """The positional parameters ``$1``, ``$2``, ... up to the last one that has a value."""
@@ -82,6 +84,20 @@ class Signal:
     def turns(self) -> list[tuple[str, str]]:
         """The stack maps that take turns: while one of a pair is filled, the other is printed and emptied."""
         return [(name, stack.twin) for name, stack in self.manifest.stacks.items() if stack.twin]
+
+    @property
+    def span_shapes(self) -> list[SpanShape]:
+        """What its spans are, those of conversations too."""
+        exchanges = self.manifest.exchanges.values()
+        return [*self.manifest.spans, *(shape for one in exchanges for shape in (one.server, one.client))]
+
+    @property
+    def span_events(self) -> set[str]:
+        """The events that are spans or parts of them, and no log records."""
+        spans, exchanges = self.manifest.spans, self.manifest.exchanges
+        logged = {event for one in spans if one.log for event in (one.event, one.end)}
+        events = {event for one in spans for event in (one.event, one.end) if event} - logged
+        return events | {event for tag, one in exchanges.items() for event in (tag, one.end)}
 
     @property
     def _meant(self) -> set[str | None]:

@@ -91,7 +91,7 @@ class Host:
             name = position + _NOTE.size
             data = name + _aligned(name_size)
             if (kind, notes[name : name + name_size]) == _BUILD_ID:
-                return notes[data : data + size].hex()
+                return notes[data : data + size].hex() or None if data + size <= len(notes) else None
             position = data + _aligned(size)
         return None
 

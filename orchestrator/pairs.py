@@ -26,7 +26,10 @@ from orchestrator.signals.decoders import DECODERS, INPUTS
 from orchestrator.span_problems import span_problems
 from parsers.source import getopt_defaults, map_names, positional_parameters, string_literal
 
-__all__ = ("problems",)
+__all__ = ("OWN_PID", "problems")
+
+# What any program can ask for, to leave out what we do ourselves: sending what it traces, for one.
+OWN_PID = "orchestrator_pid"
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SAID_OF_EVERY_SIGNAL = ("traces", "cost", "kernel", "bpftrace")
@@ -85,7 +88,7 @@ def _parameter_problems(program: str, source: str, manifest: Manifest) -> Iterat
     asked = {**getopt_defaults(source), **dict.fromkeys(positional_parameters(source))}
     offered = {name: literals({name: default_of(given)}) for name, given in manifest.parameters.items()}
     for name in asked:
-        if name not in {*chain.from_iterable(offered.values()), *manifest.host}:
+        if name not in {*chain.from_iterable(offered.values()), *manifest.host, OWN_PID}:
             yield f"{program} asks for {name!r}, which is neither a parameter nor a host fact"
     wanted = asked_parameters(manifest)
     for name in wanted - offered.keys():

@@ -105,6 +105,8 @@ class Pipeline:
         self._ready_time: int | None = None
         self._snapshot_time = 0
         self._turn_time = 0
+        self._printed: set[str] = set()
+        self._left: dict[str, MapRecord] = {}
         self._ticked = 0
         self._stop_time = 0
         self.as_written = False
@@ -148,6 +150,7 @@ class Pipeline:
         for state in self._states:
             for span in state.spans.close():
                 self._sink.span(state.scope, span)
+        self._count_spans()
         if self._own is not None:
             self._logs(self._own.flush())
             self._snapshot_time = max(self._snapshot_time, self._moment.unix)
@@ -155,6 +158,7 @@ class Pipeline:
             self._profiles(self._states[0], self._own.close(self._start or 0, self._snapshot_time))
             self._finish_snapshot(final=True)
         elif self.ended and self._snapshot is not None:
+            self._read_left(self._snapshot)
             for state in self._states:
                 for reader in dict.fromkeys(state.stacks.values()):
                     self._profiles(state, reader.take(self._start or 0, self._snapshot_time))
@@ -230,6 +234,7 @@ class Pipeline:
             self.stopped, self._stop_time = True, time
         elif what == program.TURN:
             self._turn_time = time
+            self._printed.clear()
         elif what in (program.SNAPSHOT, program.END):
             self._snapshot, self._snapshot_time = {}, time
             self.ended = what == program.END
@@ -241,9 +246,12 @@ class Pipeline:
         # Zeros, so that a destination that takes nothing is known from the beginning.
         self._sink.metrics({OWN_SCOPE: self._own_metrics(time)})
 
-    def _own_metrics(self, time: int) -> list[Metric]:
+    def _count_spans(self) -> None:
         for state in self._states:
             state.counts.spans_lost, state.counts.spans_incomplete = state.spans.lost, state.spans.incomplete
+
+    def _own_metrics(self, time: int) -> list[Metric]:
+        self._count_spans()
         return own_metrics(self.counts, self.stream, self._start or 0, time)
 
     def _map(self, record: MapRecord) -> None:
@@ -267,10 +275,24 @@ class Pipeline:
 
         At the end bpftrace prints both, and what is left of them belongs together.
         """
+        if self.ended:
+            self._left[record.name] = record
+            return
+        self._printed.add(record.name)
         reader = state.stacks[record.name]
         self.stream.unread_entries += reader.read(record)
-        if not self.ended:
-            self._profiles(state, reader.take(self._start or 0, self._turn_time))
+        self._profiles(state, reader.take(self._start or 0, self._turn_time))
+
+    def _read_left(self, last: Mapping[str, MapRecord]) -> None:
+        """Add what is left of stack maps at the end, where it is certain that it was not printed before.
+
+        Told to end, bpftrace does nothing any more of what it was asked for: a map that it was printing then is not
+        emptied, and comes again.
+        """
+        is_over = program.READY_MAP in last and program.PRINTING not in last
+        for name, record in self._left.items():
+            if is_over or name not in self._printed:
+                self.stream.unread_entries += self._by_stacks[name].stacks[name].read(record)
 
     def _profiles(self, state: _SignalState, profiles: Iterable[Profile]) -> None:
         for profile in profiles:

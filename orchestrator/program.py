@@ -17,7 +17,9 @@ __all__ = (
     "GATE",
     "MARK",
     "OWN",
+    "PRINTING",
     "READY",
+    "READY_MAP",
     "SNAPSHOT",
     "SNAPSHOT_END",
     "STOP",
@@ -43,7 +45,9 @@ _GATE = f"{OWN}end"
 # 0 while the first map of a pair that takes turns is filled, 1 while the second is.
 _TURN = f"{OWN}turn"
 # Has a key from when a map is to be printed until it has been, which can take seconds: symbols are looked up then.
-_PRINTING = f"{OWN}printing"
+PRINTING = f"{OWN}printing"
+# 1 once all probes are attached; bpftrace prints its maps by name when it ends, so this one comes after the one above.
+READY_MAP = f"{OWN}ready"
 _LEAST_PHASE_MS = 200
 
 
@@ -98,18 +102,18 @@ def _turns(signals: Sequence[Signal], rendered: Mapping[str, str], interval: flo
     if not pairs:
         return ""
     empty = [" ".join(f"print(@{name}); clear(@{name});" for name in names) for names in zip(*pairs, strict=True)]
-    first, second = (f"@{_PRINTING}[0] = 1; {prints} clear(@{_PRINTING});" for prints in empty)
+    first, second = (f"@{PRINTING}[0] = 1; {prints} clear(@{PRINTING});" for prints in empty)
     phases = (f"@{_TURN} = 1; {_mark(TURN)}", first, f"@{_TURN} = 0; {_mark(TURN)}", second)
     steps = " ".join(f"if ($phase == {number % 4}) {{ {step} }}" for number, step in enumerate(phases, 1))
     phase_ms = max(_LEAST_PHASE_MS, round(interval * 1000 / 2))
-    return f"interval:ms:{phase_ms} /@{_PRINTING}[0] == 0/ {{ @{OWN}phase++; $phase = @{OWN}phase % 4; {steps} }}\n"
+    return f"interval:ms:{phase_ms} /@{PRINTING}[0] == 0/ {{ @{OWN}phase++; $phase = @{OWN}phase % 4; {steps} }}\n"
 
 
 def _intervals(prints: str, interval: float) -> str:
     """The probes that print all maps, and say that all probes are attached."""
     return (
         f"interval:ms:{round(interval * 1000)} {{ {_mark(SNAPSHOT)} {prints} {_mark(SNAPSHOT_END)} }}\n"
-        f"interval:ms:{_READY_MS} {{ if (@{OWN}ready == 0) {{ @{OWN}ready = 1; {_mark(READY)} }} }}\n"
+        f"interval:ms:{_READY_MS} {{ if (@{READY_MAP} == 0) {{ @{READY_MAP} = 1; {_mark(READY)} }} }}\n"
     )
 
 

@@ -25,7 +25,7 @@ _PERF = re.compile(
     r"(?:(?P<spaced>[0-9a-f]{1,16}) |(?P<packed>ffff[0-9a-f]{12}|[57][0-9a-f]{11}|[0-9a-f]{6}))"
     r"(?P<what>.*?) ?(?:\((?P<module>[^()]*(?:\(deleted\))?)\))?"
 )
-_UNKNOWN = {"[unknown]", "0x0", ""}
+_UNKNOWN = {"[unknown]", "0x0", "0", ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,13 @@ class StackFrame:
 
 
 def parse_stack(text: str) -> tuple[StackFrame, ...]:
-    """The frames of a stack, leaf first; none of an empty one. 0.23 writes newlines as a backslash and an n in keys."""
+    """The frames of a stack, leaf first; none of an empty one. 0.23 writes newlines as a backslash and an n in keys.
+
+    A chain of frame pointers can end in a return address of 0, which is no frame.
+    """
     lines = text.replace("\\n", "\n").split("\n")
-    return tuple(_frame(line) for line in lines if line and not line.isspace())
+    frames = (_frame(line) for line in lines if line and not line.isspace())
+    return tuple(frame for frame in frames if frame.name or frame.address)
 
 
 @lru_cache(maxsize=1 << 14)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
+    from orchestrator.bpftrace import Version
     from orchestrator.checks import Check
-    from orchestrator.host import Host
 
 __all__ = ("add_arguments", "run")
 
@@ -27,12 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print all checks; the exit code is 3 if something keeps a signal from running, 1 if only the endpoint is away."""
     from orchestrator.catalog import load_signal, signal_names  # noqa: PLC0415
+    from orchestrator.checks import host_checks  # noqa: PLC0415
     from orchestrator.feasibility import checks_of  # noqa: PLC0415
     from orchestrator.host import Host  # noqa: PLC0415
 
     host = Host()
-    signals = {name: checks_of(load_signal(name), host) for name in arguments.signals or signal_names()}
-    checks = _host(host, arguments.bpftrace)
+    path, version, error = _bpftrace(arguments.bpftrace)
+    checks = host_checks(host, path, version, error)
+    wanted = arguments.signals or signal_names()
+    signals = {name: checks_of(load_signal(name), host, version=version) for name in wanted}
     endpoints = _endpoints(arguments.otlp_endpoint, arguments.otlp_protocol)
     if arguments.json:
         print(json.dumps(_as_json(checks + endpoints, signals), indent=2))
@@ -43,19 +46,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if any(check.status == "fail" for check in endpoints) else 0
 
 
-def _host(host: Host, path: str | None) -> list[Check]:
+def _bpftrace(given: str | None) -> tuple[str | None, Version | None, str]:
+    """Where it is, which one, and why that is not known."""
     from orchestrator.bpftrace import find_bpftrace, read_version  # noqa: PLC0415
-    from orchestrator.checks import host_checks  # noqa: PLC0415
     from orchestrator.errors import HostError  # noqa: PLC0415
 
+    found = None
     try:
-        found = find_bpftrace(path)
+        found = find_bpftrace(given)
+        return found, read_version(found), ""
     except HostError as error:
-        return host_checks(host, None, None, str(error))
-    try:
-        return host_checks(host, found, read_version(found))
-    except HostError as error:
-        return host_checks(host, found, None, str(error))
+        return found, None, str(error)
 
 
 def _endpoints(endpoint: str | None, protocol: str | None) -> list[Check]:

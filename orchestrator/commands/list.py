@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-    from config.manifest import Manifest
     from orchestrator.catalog import Signal
 
 __all__ = ("add_arguments", "run")
@@ -35,16 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _becomes(manifest: Manifest) -> list[str]:
-    """The OTLP signals; events that are parts of spans are no logs."""
-    spans = [*manifest.spans, *(shape for one in manifest.exchanges.values() for shape in (one.server, one.client))]
-    parts = {*manifest.exchanges, *(one.end for one in manifest.exchanges.values())}
-    parts |= {event for one in manifest.spans if not one.log for event in (one.event, one.end) if event}
+def _becomes(signal: Signal) -> list[str]:
+    """The OTLP signals."""
+    manifest = signal.manifest
     found = {
-        "metrics": manifest.metrics or any(one.metrics for one in spans),
-        "logs": manifest.events.keys() - parts,
-        "traces": spans,
-        "profiles": manifest.stacks,
+        "metrics": manifest.metrics or any(shape.metrics for shape in signal.span_shapes),
+        "logs": manifest.events.keys() - signal.span_events,
+        "traces": signal.span_shapes,
+        "profiles": any(stack.profiles for stack in manifest.stacks.values()),
     }
     return [kind for kind, rules in found.items() if rules]
 
@@ -60,7 +57,7 @@ def _describe(signal: Signal) -> dict[str, Any]:
         "summary": manifest.summary,
         "traces": manifest.traces,
         "cost": manifest.cost,
-        "becomes": _becomes(manifest),
+        "becomes": _becomes(signal),
         "parameters": sorted(manifest.parameters),
         "can_run": not reasons,
         "reasons": reasons,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from config.manifest import Attribute, Manifest
+    from config.manifest import Attribute, Manifest, SpanShape
+    from orchestrator.catalog import Signal
 
 __all__ = ("add_arguments", "run")
 
@@ -36,14 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(as_yaml(signal.manifest), end="")
         return 0
     values = resolve_parameters({signal.name: signal.manifest}, read_assignments(arguments.set))[signal.name]
-    for line in _meaning(signal.manifest):
+    for line in _meaning(signal):
         print(f"// {line}".rstrip())
     print(Launch("", {}, {signal.name: signal.render(values, Host())}, {}, 10.0).program([signal]).strip())
     return 0
 
 
-def _meaning(manifest: Manifest) -> Iterator[str]:
-
+def _meaning(signal: Signal) -> Iterator[str]:
+    manifest = signal.manifest
     yield manifest.summary
     yield ""
     if manifest.traces:
@@ -56,8 +57,9 @@ def _meaning(manifest: Manifest) -> Iterator[str]:
         ("Parameters (--set NAME=VALUE):", _parameter_lines(manifest)),
         ("Maps and the metrics they become:", _metric_lines(manifest)),
         ("Maps and the log records they become:", [f"@{name} -> {text.name}" for name, text in manifest.texts.items()]),
-        ("Maps with stacks, which are counted:", [f"@{name}" for name in manifest.stacks]),
-        ("Events and the log records they become:", [*_event_lines(manifest), *_print_lines(manifest)]),
+        ("Maps with stacks and the profiles they become:", _stack_lines(manifest)),
+        ("Events and the spans they become:", _span_lines(manifest)),
+        ("Events and the log records they become:", [*_event_lines(signal), *_print_lines(signal)]),
     ):
         if lines:
             yield from ["", title, *(f"  {line}" for line in lines)]
@@ -83,15 +85,56 @@ def _metric_lines(manifest: Manifest) -> list[str]:
     ]
 
 
-def _event_lines(manifest: Manifest) -> list[str]:
+def _stack_lines(manifest: Manifest) -> list[str]:
+    lines = []
+    for name, stack in manifest.stacks.items():
+        keys = ", ".join(key.attribute or key.type for key in stack.keys)
+        profiles = [f"{one.type} ({one.unit})" for one in stack.profiles]
+        lines.append(f"@{name}[{keys}] -> {', '.join(profiles) or 'counted only: its values cannot be added up'}")
+    return lines
+
+
+def _span_lines(manifest: Manifest) -> list[str]:
+    lines: list[str] = []
+    for rule in manifest.spans:
+        events = f"{rule.event} to {rule.end} by {', '.join(rule.key)}" if rule.end else rule.event
+        lines += _shape_lines(events, rule)
+    for tag, exchange in manifest.exchanges.items():
+        for shape in (exchange.server, exchange.client):
+            lines += _shape_lines(f"{tag} ({exchange.protocol})", shape)
+    return lines
+
+
+def _shape_lines(events: str, shape: SpanShape) -> Iterator[str]:
+    parent = f", child of {shape.parent}" if shape.parent else ""
+    yield f"{events} -> {shape.kind} span {shape.name}{parent}"
+    keep = shape.keep
+    kept = [f"{name} of {wanted}" for name, wanted in keep.only.items()]
+    if keep.min_duration:
+        kept.append(f"a duration of at least {keep.min_duration}{' ns' if isinstance(keep.min_duration, int) else ''}")
+    if keep.one_in != 1:
+        kept.append(f"one trace in {keep.one_in}")
+    if kept:
+        yield f"  kept: {', '.join(kept)}"
+    if shape.metrics:
+        kinds = {"duration": "histogram", "count": "counter"}
+        yield f"  all: {', '.join(f'{kinds[one.of]} {one.name} ({one.unit})' for one in shape.metrics)}"
+
+
+def _event_lines(signal: Signal) -> list[str]:
     return [
         f"{tag} -> {event.name}: {_joined([*event.fields, *event.parts.values()])}"
-        for tag, event in manifest.events.items()
+        for tag, event in signal.manifest.events.items()
+        if tag not in signal.span_events
     ]
 
 
-def _print_lines(manifest: Manifest) -> list[str]:
-    lines = {one.name: _joined([field for piece in one.pieces for field in piece.fields]) for one in manifest.prints}
+def _print_lines(signal: Signal) -> list[str]:
+    lines = {
+        one.name: _joined([field for piece in one.pieces for field in piece.fields])
+        for one in signal.manifest.prints
+        if one.name not in signal.span_events
+    }
     return [f"{name}: {fields or '(text)'}" for name, fields in lines.items()]
 
 

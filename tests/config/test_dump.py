@@ -41,6 +41,7 @@ EVERY_WORD = Manifest(
     cost='"None": 5 # at all',
     kernel="5.10",
     bpftrace="0.17",
+    before={"0.20": "shorter"},
     process="own",
     parameters={
         "1": IntParameter(help="A number", default=-5, range=(-10, 10), never=[0]),

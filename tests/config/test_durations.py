@@ -8,7 +8,16 @@ from config.errors import ConfigError
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("500ms", 0.5), ("30s", 30.0), ("5m", 300.0), ("2h", 7200.0), ("1.5s", 1.5), ("0.5h", 1800.0), ("1ms", 0.001)],
+    [
+        ("500ms", 0.5),
+        ("30s", 30.0),
+        ("5m", 300.0),
+        ("2h", 7200.0),
+        ("1.5s", 1.5),
+        ("0.5h", 1800.0),
+        ("1ms", 0.001),
+        ("10us", 1e-5),
+    ],
 )
 def test_parse_duration(text: str, seconds: float) -> None:
     assert parse_duration(text, "--interval") == pytest.approx(seconds)
@@ -23,7 +32,7 @@ def test_parse_duration_refuses_other_words(text: str) -> None:
         parse_duration(text, "--interval")
 
 
-@pytest.mark.parametrize(("text", "least"), [("0s", 0.0), ("0ms", 0.0), ("99ms", 0.1), ("1ms", 1.0)])
+@pytest.mark.parametrize(("text", "least"), [("0s", 0.0), ("0us", 0.0), ("99ms", 0.1), ("99999us", 0.1), ("1ms", 1.0)])
 def test_parse_duration_refuses_what_is_too_short(text: str, least: float) -> None:
     with pytest.raises(ConfigError, match="is too short"):
         parse_duration(text, "--interval", least=least)

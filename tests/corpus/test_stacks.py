@@ -20,6 +20,7 @@ CASES = (
     "profile-stripped",
     "profile-ustack-python",
     "stack-raw",
+    "tool-biostacks",
     "ustack-exited",
     "ustack-live",
     "ustack-stripped",
@@ -36,11 +37,16 @@ def printed(version: str, case: str) -> dict[str, int]:
         except ValueError:
             continue
         fields: dict[str, Any] = dict(record)
-        if fields["type"] == "map":
+        if fields["type"] in {"map", "hist"}:
             ((name, entries),) = fields["data"]
             if isinstance(entries, list) and any(re.match(r",?(\n|\\n)", key) for key, _ in entries):
-                totals[name] = sum(int(value) for _, value in entries)
+                totals[name] = sum(amount(value) for _, value in entries)
     return totals
+
+
+def amount(value: Any) -> int:
+    """A number, or how many values a histogram holds."""
+    return sum(dict(bucket)["count"] for bucket in value) if isinstance(value, list) else int(value)
 
 
 @pytest.mark.parametrize(("version", "case"), OUTPUTS)
@@ -65,3 +71,15 @@ def test_frames_are_symbols_or_addresses(version: str, case: str, kind: Format) 
         assert not re.search(r"^\s|\+\d+$|^0x|[\n,]$", frame.name), frame
         assert frame.name or frame.address, frame
     assert frames or not printed(version, case)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_histograms_by_stack_count_their_values(kind: Format) -> None:
+    """biostacks: how long requests waited before the disk got them, by the code that made them."""
+    _, sink = fed("0.27.1", "tool-biostacks", kind)
+    (profile,) = sink.profiles
+    assert (profile.sample_type.type, profile.sample_type.unit) == ("events", "count")
+    leaves = {sample.stack[0].name for sample in profile.samples}
+    assert leaves == {"blk_account_io_start"}
+    assert all(sample.value > 0 for sample in profile.samples)
+    assert not sink.snapshots or "usecs" not in str(sink.snapshots)

@@ -18,14 +18,15 @@ def orchestrate(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_list() -> None:
     done = orchestrate("list")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[0].startswith("exec ")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["alloc", "cpu", "exec", "http", "offcpu", "tcp"]
     rows = {row["name"]: row for row in json.loads(orchestrate("list", "--json").stdout)}
     assert rows["tcp"]["becomes"] == ["metrics", "logs"]
     assert rows["tcp"]["parameters"] == ["events"]
-    assert rows["tcp"]["can_run"] is True
+    assert (rows["http"]["becomes"], rows["cpu"]["becomes"]) == (["metrics", "traces"], ["profiles"])
+    assert all(row["can_run"] for row in rows.values()), rows
 
 
-@pytest.mark.parametrize("name", ["tcp", "exec"])
+@pytest.mark.parametrize("name", ["tcp", "exec", "cpu", "offcpu", "http"])
 def test_show_is_a_program_that_bpftrace_takes(name: str, bpftrace: str) -> None:
     """What is shown can be given to bpftrace as it is, by every version."""
     shown = orchestrate("show", name)

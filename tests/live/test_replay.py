@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.host import Host
 from tests.live.harness import TIMEOUT, CountingServer, Run, Telemetry, start_processes
 
 TOOLS = ["opensnoop", "statsnoop", "killsnoop", "syscount", "execsnoop"]
@@ -60,10 +63,17 @@ def workload(marker: str) -> None:
         assert execution.pid
 
 
-def record(folder: Path, target: str, bpftrace: str) -> None:
+def be_busy(_marker: str) -> None:
+    """A second, most of it in the kernel."""
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        os.urandom(1 << 20)
+
+
+def record(folder: Path, target: str, bpftrace: str, work: Callable[[str], None] = workload) -> None:
     arguments = ("--record", "recording", "--output", "a.jsonl", "--interval", "300ms", "--bpftrace", bpftrace)
     run = Run(folder, target, *arguments).ready()
-    workload(f"marker-{uuid.uuid4().hex}")
+    work(f"marker-{uuid.uuid4().hex}")
     code, _, stderr = run.stop()
     assert code == 0, stderr
 
@@ -76,6 +86,20 @@ def test_a_replay_of_the_signals_is_the_run_again(tmp_path: Path, bpftrace: str)
     assert sum(run[0].values()) >= 16
     assert len(run[1]) >= 2
     assert again == run
+
+
+def test_a_replay_of_profiles_is_the_run_again(tmp_path: Path, bpftrace: str) -> None:
+    """The same samples in the same windows, and the kernel that was traced."""
+    record(tmp_path, "cpu", bpftrace, be_busy)
+    code, stderr = replay(tmp_path, "recording", "--output", "b.jsonl")
+    assert code == 0, stderr
+    texts = [(tmp_path / name).read_text() for name in ("a.jsonl", "b.jsonl")]
+    run, again = (Telemetry.read(text).profiles for text in texts)
+    assert sum(value for profile in run for _, _, value in profile.samples) > 0
+    assert again == run
+    build_id = Host().kernel_build_id
+    assert build_id is not None
+    assert all(f'"stringValue":"{build_id}"' in text for text in texts)
 
 
 @pytest.mark.parametrize("tool", TOOLS)

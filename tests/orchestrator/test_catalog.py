@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -86,6 +87,17 @@ def test_the_built_in_signals_are_found_and_whole() -> None:
         own = {map_name for map_name in map_names(signal.source) if not map_name.startswith("orchestrator_")}
         assert all(map_name.startswith(f"{name}_") for map_name in own)
         assert not {"BEGIN", "END"} & set(probes_used(signal.source))
+
+
+def test_no_two_lists_of_probes_share_one_of_them() -> None:
+    """bpftrace 0.17 puts probes of different lists into one section then, and runs the wrong one in silence."""
+    lists: dict[str, str] = {}
+    for name in signal_names():
+        for head in re.findall(r"^(tracepoint:[\w:,\s]+?)\s*^[/{]", load_signal(name).source, re.MULTILINE):
+            points = " ".join(head.split())
+            for point in points.split(", "):
+                assert lists.setdefault(point, points) == points
+    assert "tracepoint:syscalls:sys_exit_read" in lists
 
 
 def test_exported_and_scratch_maps() -> None:

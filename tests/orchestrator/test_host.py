@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def test_nothing_raises_on_an_empty_tree(tmp_path: Path) -> None:
     host = Host(tmp_path)
     assert host.kernel_release == ""
     assert host.kernel_version is None
+    assert host.kernel_build_id is None
     assert host.kernel_config() is None
     assert host.lockdown == "none"
     assert host.perf_event_paranoid is None
@@ -58,6 +60,50 @@ def test_kernel_version(tmp_path: Path) -> None:
     host = tree(tmp_path, {"proc/sys/kernel/osrelease": f"{RELEASE}\n"})
     assert host.kernel_release == RELEASE
     assert host.kernel_version == (6, 1)
+
+
+def note(name: bytes, kind: int, data: bytes) -> bytes:
+    """An ELF note as the kernel has it: sizes and type, then name and data, each filled up to a multiple of 4."""
+    filled = [part + bytes(-len(part) % 4) for part in (name, data)]
+    return struct.pack("=III", len(name), len(data), kind) + b"".join(filled)
+
+
+BUILD_ID = bytes(range(20))
+GNU = note(b"GNU\0", 3, BUILD_ID)
+XEN = note(b"Xen\0", 6, b"linux\0")
+LINUX = note(b"Linux\0", 257, b"\1")
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        GNU,
+        XEN + LINUX + GNU,
+        GNU + XEN,
+        note(b"GNU\0", 1, b"an ABI tag......") + GNU,  # another of GNU's notes
+        note(b"Go\0\0", 3, b"x" * 20) + GNU,  # a note of that type, but another's
+        note(b"", 0, b"") + GNU,
+    ],
+)
+def test_kernel_build_id(tmp_path: Path, notes: bytes) -> None:
+    assert tree(tmp_path, {"sys/kernel/notes": notes}).kernel_build_id == "000102030405060708090a0b0c0d0e0f10111213"
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        b"",
+        XEN + LINUX,
+        XEN + GNU[:8],
+        XEN + GNU[:12],
+        XEN + GNU[:-1],
+        note(b"GNU\0", 3, b""),
+        b"\xff" * 40,
+    ],
+    ids=["empty", "others", "sizes cut", "name cut", "id cut", "an id of nothing", "sizes of another world"],
+)
+def test_kernel_build_id_of_notes_without_one(tmp_path: Path, notes: bytes) -> None:
+    assert tree(tmp_path, {"sys/kernel/notes": notes}).kernel_build_id is None
 
 
 CONFIG = b"CONFIG_BPF=y\n# CONFIG_KPROBES is not set\nCONFIG_HZ=250\nCONFIG_UPROBES=m\n"

@@ -3,11 +3,25 @@ from __future__ import annotations
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 import ExportProfilesServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from orchestrator import output as output_module
 from orchestrator.delivery.transport import Request
 from orchestrator.output import Output
-from orchestrator.signals.model import HistogramPoint, LogRecord, Metric, NumberPoint, Scope
+from orchestrator.signals.model import (
+    Frame,
+    HistogramPoint,
+    LogRecord,
+    Metric,
+    NumberPoint,
+    Profile,
+    Sample,
+    Scope,
+    Span,
+    SpanContext,
+    ValueType,
+)
 
 SCOPE, OTHER = Scope("tcp", "1"), Scope("exec", "1")
 
@@ -36,6 +50,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 def record(index: int = 0) -> LogRecord:
     return LogRecord(index, index, "e", "info", "b", {})
+
+
+def span(index: int = 0) -> Span:
+    context = SpanContext(b"t" * 16, index.to_bytes(7, "big") + b"s", 0x100)
+    return Span(context, None, f"span {index}", "server", 1, 2, {})
+
+
+def profile(*frames: str) -> Profile:
+    samples = [Sample((Frame(name, type="kernel", module="[kernel.kallsyms]"),), 1, {}) for name in frames]
+    return Profile(ValueType("samples", "count"), ValueType("cpu", "nanoseconds"), 10, 1, 2, samples)
 
 
 def bodies(requests: list[Request]) -> list[int]:
@@ -96,6 +120,59 @@ def test_flush_sends_what_waits_once() -> None:
     (resource_logs,) = ExportLogsServiceRequest.FromString(request.body).resource_logs
     assert resource_logs.resource.attributes[0].value.string_value == "box"
     assert resource_logs.scope_logs[0].scope.name == "tcp"
+
+
+@pytest.mark.usefixtures("clock")
+def test_spans_wait_for_a_batch() -> None:
+    requests = Requests()
+    output = Output({"host.name": "box"}, [requests])
+    for index in range(1023):
+        output.span(SCOPE, span(index))
+        output.tick()
+    assert requests == []
+    output.span(OTHER, span(1023))
+    ((kind, items),) = [(request.signal, request.items) for request in requests]
+    assert (kind, items, output.spans) == ("traces", 1024, 1024)
+    (resource_spans,) = ExportTraceServiceRequest.FromString(requests[0].body).resource_spans
+    assert [(one.scope.name, len(one.spans)) for one in resource_spans.scope_spans] == [("tcp", 1023), ("exec", 1)]
+    assert resource_spans.resource.attributes[0].value.string_value == "box"
+
+
+def test_profiles_wait_for_a_second_and_share_a_dictionary(clock: FakeTime) -> None:
+    """Both types of a window, and those of several signals, come together."""
+    requests = Requests()
+    output = Output({}, [requests], "24a3598f")
+    output.profile(SCOPE, profile("read", "write"))
+    output.profile(OTHER, profile("read"))
+    output.tick()
+    assert requests == []
+    clock.now += 1.0
+    output.tick()
+    ((kind, items),) = [(request.signal, request.items) for request in requests]
+    assert (kind, items, output.profiles) == ("profiles", 2, 2)
+    message = ExportProfilesServiceRequest.FromString(requests[0].body)
+    scopes = message.resource_profiles[0].scope_profiles
+    assert [(one.scope.name, len(one.profiles)) for one in scopes] == [("tcp", 1), ("exec", 1)]
+    assert sorted(message.dictionary.string_table).count("read") == 1
+    values = [attribute.value.string_value for attribute in message.dictionary.attribute_table]
+    assert "24a3598f" in values
+
+
+def test_each_kind_of_data_has_a_batch_of_its_own(clock: FakeTime) -> None:
+    requests = Requests()
+    output = Output({}, [requests])
+    output.span(SCOPE, span())
+    clock.now += 0.6
+    output.log(SCOPE, record())
+    output.profile(SCOPE, profile("read"))
+    clock.now += 0.4
+    output.tick()
+    assert [request.signal for request in requests] == ["traces"]
+    output.flush()
+    assert sorted(request.signal for request in requests) == ["logs", "profiles", "traces"]
+    assert (output.log_records, output.spans, output.profiles) == (1, 1, 1)
+    output.flush()
+    assert len(requests) == 3
 
 
 def test_metrics_go_out_at_once_to_all_targets() -> None:

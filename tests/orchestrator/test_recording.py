@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from config.manifest import Field, Key, Manifest, Metric, Piece, Print
+from config.parameters import Value, default_values
 from orchestrator.catalog import Signal, load_signal
 from orchestrator.limits import Limits
 from orchestrator.recording import HEADER_PREFIX, OURS, Gap, Header, Recorder, read_header, read_line
@@ -67,6 +68,32 @@ def test_a_header_is_read_as_it_was_written() -> None:
     assert own.manifest.metrics["m"].range == (1, 9)
     built_in = load_signal("tcp")
     assert (tcp.name, tcp.source, tcp.manifest) == ("tcp", built_in.source, built_in.manifest)
+
+
+def test_a_header_has_the_kernel_that_was_traced_and_what_the_parameters_were() -> None:
+    """The kernel's own frames are of the recorded host; a replay has no parameters of its own."""
+    cpu, http = load_signal("cpu"), load_signal("http")
+    given: dict[str, Value] = {**default_values(cpu.manifest), "hz": 49}
+    filters: dict[str, Value] = {**default_values(http.manifest), "status": ">=500", "min_duration": 7, "query": 2}
+    signals = [cpu.resolved(given), http.resolved(filters)]
+    header = read_header(header_line(Header.of(signals, {}, LIMITS, (0, 27, 1), "24a3598f")))
+    assert header is not None
+    assert (header.kernel_build_id, header.bpftrace) == ("24a3598f", (0, 27, 1))
+    restored = header.restored()
+    assert [one.manifest for one in restored] == [one.manifest for one in signals]
+    assert restored[0].manifest.stacks["cpu_stacks"].profiles[0].frequency == 49
+    exchange = restored[1].manifest.exchanges["http_data"]
+    assert (exchange.options, exchange.server.keep.min_duration) == ({"query": 2}, 7)
+    assert exchange.client.keep.only["http.response.status_code"] == ">=500"
+
+
+def test_a_header_of_an_older_run_has_no_build_id() -> None:
+    line = header_line(Header.of([mine()], {}, LIMITS))
+    old = line.replace(b',"kernel_build_id":null', b"")
+    assert old != line
+    header = read_header(old)
+    assert header is not None
+    assert header.kernel_build_id is None
 
 
 def test_a_header_can_be_told_from_what_bpftrace_prints() -> None:

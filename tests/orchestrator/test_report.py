@@ -110,6 +110,17 @@ def test_what_bpftrace_lost_of_a_program_that_does_not_count_itself_is_said() ->
     assert line.startswith("125,940 events were lost, says bpftrace")
 
 
+def test_spans_that_were_lost_are_said_by_their_cause_and_those_without_their_other_half_are_no_loss(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.counts["tcp"].spans_lost = {"evicted": 1234, "unreadable": 5}
+    pipeline.counts["exec"].spans_incomplete = {"unpaired_ends": 7}
+    assert losses(pipeline) == [
+        "tcp: 1,234 spans were lost (evicted); narrow the signal",
+        "tcp: 5 spans were lost (unreadable); narrow the signal",
+    ]
+
+
 def test_the_most_frequent_problems_are_said(pipeline: Pipeline) -> None:
     pipeline.stream.problems.update({f"problem {count}": count for count in range(1, 9)})
     assert losses(pipeline) == [f"bpftrace: problem {count} ({count} times)" for count in (8, 7, 6, 5, 4)]
@@ -143,6 +154,21 @@ def test_closing_line_of_several_processes(pipeline: Pipeline) -> None:
         "tcp, exec, first, second: 4.5 s, 33 probes, 1 log records, 2 data points, 3 spans, "
         "4 profiles of 1,032 stacks (20 with frames without a symbol, 1 that may be cut) -> capture.jsonl"
     )
+
+
+@pytest.mark.parametrize(
+    ("spans", "halves", "said"),
+    [
+        (1234, {}, ", 1,234 spans ->"),
+        (5, {"unpaired_ends": 1, "waiting": 2}, ", 5 spans (3 without their other half) ->"),
+        (0, {"waiting": 1}, ", 0 spans (1 without their other half) ->"),
+        (0, {}, "0 data points ->"),
+    ],
+)
+def test_closing_line_of_spans(pipeline: Pipeline, spans: int, halves: dict[str, int], said: str) -> None:
+    mark(pipeline, begin=1, ready=1_000_000_000, end=2_000_000_000)
+    pipeline.counts["exec"].spans_incomplete = halves
+    assert said in closing([pipeline], "x.jsonl", spans=spans)
 
 
 def test_closing_line_of_stacks_that_cannot_be_added_up() -> None:

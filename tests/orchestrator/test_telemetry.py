@@ -58,3 +58,31 @@ def test_own_metrics() -> None:
     for metric in (processed, dropped):
         assert metric.instrument == "counter"
         assert (metric.start_unix_nano, metric.time_unix_nano) == (1, 2)
+
+
+def test_own_metrics_of_spans_have_a_series_for_each_cause() -> None:
+    signals = {
+        "http": SignalCounts(spans_lost={"dropped": 2, "unreadable": 1}, spans_incomplete={"unpaired": 4}),
+        "calls": SignalCounts(spans_lost={"evicted": 3}),
+        "tcp": SignalCounts(),
+    }
+    _, _, dropped, incomplete = own_metrics(signals, StreamCounts(), 1, 2)
+    assert (dropped.name, dropped.unit) == ("ebpf_spans_dropped_total", "{span}")
+    assert dropped.points == [
+        NumberPoint({"ebpf.signal": "http", "error.type": "dropped"}, 2),
+        NumberPoint({"ebpf.signal": "http", "error.type": "unreadable"}, 1),
+        NumberPoint({"ebpf.signal": "calls", "error.type": "evicted"}, 3),
+    ]
+    assert (incomplete.name, incomplete.unit) == ("ebpf_spans_incomplete_total", "{span}")
+    assert incomplete.points == [NumberPoint({"ebpf.signal": "http", "error.type": "unpaired"}, 4)]
+
+
+def test_own_metrics_of_stacks_tell_how_many_are_not_whole() -> None:
+    stream = StreamCounts()
+    stream.stacks.stacks, stream.stacks.unresolved, stream.stacks.truncated = 100, 7, 2
+    _, _, stacks = own_metrics({"cpu": SignalCounts()}, stream, 1, 2)
+    assert (stacks.name, stacks.unit, stacks.instrument) == ("ebpf_stacks_incomplete_total", "{stack}", "counter")
+    assert stacks.points == [
+        NumberPoint({"ebpf.stack.state": "unresolved"}, 7),
+        NumberPoint({"ebpf.stack.state": "truncated"}, 2),
+    ]

@@ -14,6 +14,11 @@ from parsers.stacks import StackFrame, parse_stack
         ("\\n        f+1\\n        main+2\\n", [StackFrame("f"), StackFrame("main")]),  # 0.23, in a key
         ("\nf+1\nmain+2\n", [StackFrame("f"), StackFrame("main")]),  # 0.27, in a key
         ("\n    0x7f388dc16a80\n", [StackFrame("", 0x7F388DC16A80)]),
+        # Where a chain of frame pointers ends; C++ prints a null pointer so.
+        ("\\n        0x7ff9451d2932\\n        0\\n", [StackFrame("", 0x7FF9451D2932)]),
+        ("\nmain+2\n0\n", [StackFrame("main")]),
+        ("\n\t55d8 f+3 (/usr/bin/x)\n\t0 [unknown]\n", [StackFrame("f", 0x55D8, "/usr/bin/x")]),
+        ("\n    0\n", []),
         ("\n55b103b1a169\n55b103b1a1b4\n", [StackFrame("", 0x55B103B1A169), StackFrame("", 0x55B103B1A1B4)]),  # raw
         (
             "\n    std::map<int, std::vector<A, B> >::operator[](int const&)+18\n",

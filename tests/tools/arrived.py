@@ -65,13 +65,14 @@ class Printed:
         return found
 
     @property
-    def stack_count(self) -> int:
-        """How many stacks there are in the last print of each map that has any."""
+    def stack_amount(self) -> int:
+        """What the stacks in the last print of each map that has any add up to."""
         last = {one.name: one for one in self.maps}
         return sum(
-            len(one.entries)
+            _number_of(value)
             for one in last.values()
             if one.name in self.stacks or any(_is_stack(key) for key, _ in one.entries)
+            for _, value in one.entries
         )
 
     @classmethod
@@ -172,6 +173,7 @@ class Arrived:
     def __init__(self, path: Path) -> None:
         telemetry = Telemetry.read(path.read_text())
         self.logs = [(_text(log.body), log.event_name, found) for found, log in telemetry.logs]
+        self.profiles = telemetry.profiles
         self.metrics: dict[str, Series] = {}
         self.dropped: dict[str, int] = {}
         for metric in [one for snapshot in telemetry.snapshots for one in snapshot.values()]:
@@ -179,7 +181,7 @@ class Arrived:
             points = getattr(metric, kind).data_points
             if metric.name == "ebpf_events_dropped_total":
                 self.dropped = {attributes(point.attributes)["error.type"]: point.as_int for point in points}
-            elif not metric.name.startswith("ebpf_events_"):
+            elif not metric.name.startswith(("ebpf_events_", "ebpf_stacks_")):
                 name_of_map = (_MAP_OF.match(metric.description) or [""] * 2)[1]
                 kind = "counter" if kind == "sum" and metric.sum.is_monotonic else kind
                 series = self.metrics.setdefault(metric.name, Series(kind, name_of_map))

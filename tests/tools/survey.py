@@ -91,7 +91,7 @@ class Finding:
     records: Counter[str] = field(default_factory=Counter)
     events: list[Event] = field(default_factory=list)
     metrics: list[str] = field(default_factory=list)
-    stacks: int = 0
+    profiles: list[str] = field(default_factory=list)
     unparsed: int = 0
     unknown: int = 0
     unread: int = 0
@@ -120,9 +120,8 @@ class Finding:
             if count
         ]
         logs += [f"{_many(plain, 'log')} of text only"] if plain else []
-        stacks = [f"{_many(self.stacks, 'stack')}, counted"] if self.stacks else []
         mixed = [f"{_many(self.mixed, 'line')} cut by another CPU's"] if self.mixed else []
-        return "; ".join([*logs, *self.metrics, *stacks, *mixed]) or "nothing"
+        return "; ".join([*logs, *self.metrics, *self.profiles, *mixed]) or "nothing"
 
     @property
     def ended_well(self) -> bool:
@@ -293,7 +292,9 @@ def _finding(finding: Finding, record: Path, output: Path, truth: workloads.Trut
         f"{series.kind} {name} ({len(series.points):,} series)" for name, series in sorted(arrived.metrics.items())
     ]
     stderr = finding.stderr
-    finding.stacks = _said(stderr, r"([\d,]+) stacks \(")
+    finding.profiles = [
+        f"profile {one.type}/{one.unit} ({_many(len(one.samples), 'sample')})" for one in arrived.profiles
+    ]
     finding.unparsed = _said(stderr, r"([\d,]+) lines of bpftrace's output could not be read")
     finding.unknown = _said(stderr, r"([\d,]+) records of bpftrace are of a type")
     finding.unread = _said(stderr, r"([\d,]+) entries of maps could not be read")
@@ -301,8 +302,9 @@ def _finding(finding: Finding, record: Path, output: Path, truth: workloads.Trut
     told = arrived.dropped.get("unparsed", 0)
     if told != finding.unparsed + finding.unread:
         finding.missing.append(f"ebpf_events_dropped_total says {told} unparsed, stderr another number")
-    if finding.stacks != printed.stack_count:
-        finding.missing.append(f"{printed.stack_count} stacks were printed, and {finding.stacks} counted")
+    amount = sum(value for one in arrived.profiles for _, _, value in one.samples)
+    if amount != printed.stack_amount:
+        finding.missing.append(f"stacks that add up to {printed.stack_amount} were printed, and {amount} arrived")
     finding.missing += missing(printed, arrived)
     if not finding.lost:
         finding.untrue, finding.mixed = untrue(truth, printed, arrived)

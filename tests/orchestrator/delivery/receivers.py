@@ -6,7 +6,7 @@ import datetime
 import ipaddress
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -53,9 +53,11 @@ class HttpRequest:
 
 
 class HttpReceiver:
-    """``answers`` are given in turn, the last one for ever."""
+    """``answers`` are given in turn, the last one for ever; ``missing`` are paths at which there is nothing."""
 
-    def __init__(self, answers: list[HttpAnswer], context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, answers: list[HttpAnswer], context: ssl.SSLContext | None = None, missing: Sequence[str] = ()
+    ) -> None:
         self.answers = answers
         self.requests: list[HttpRequest] = []
         self.clients: set[tuple[str, int]] = set()
@@ -69,7 +71,7 @@ class HttpReceiver:
                 headers = {key.lower(): value for key, value in self.headers.items()}
                 receiver.requests.append(HttpRequest(self.path, headers, body))
                 receiver.clients.add(self.client_address)
-                answers = receiver.answers
+                answers = [HttpAnswer(404, b"404 page not found")] if self.path in missing else receiver.answers
                 answer = answers.pop(0) if len(answers) > 1 else answers[0]
                 self.send_response(answer.status)
                 for key, value in ({"Content-Length": str(len(answer.body))} | answer.headers).items():
@@ -106,8 +108,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def http_receiver(*answers: HttpAnswer, context: ssl.SSLContext | None = None) -> Iterator[HttpReceiver]:
-    with HttpReceiver(list(answers) or [HttpAnswer()], context).running() as receiver:
+def http_receiver(
+    *answers: HttpAnswer, context: ssl.SSLContext | None = None, missing: Sequence[str] = ()
+) -> Iterator[HttpReceiver]:
+    with HttpReceiver(list(answers) or [HttpAnswer()], context, missing).running() as receiver:
         yield receiver
 
 
@@ -175,14 +179,18 @@ class GrpcRequest:
 
 
 class GrpcReceiver(grpc.GenericRpcHandler):
-    """Takes every method; ``answers`` are given in turn, the last one for ever."""
+    """Takes every method but those of ``missing`` services; ``answers`` are given in turn, the last one for ever."""
 
-    def __init__(self, answers: list[GrpcAnswer]) -> None:
+    def __init__(self, answers: list[GrpcAnswer], missing: Sequence[str] = ()) -> None:
         self.answers = answers
+        self._missing = missing
         self.requests: list[GrpcRequest] = []
         self.port = 0
 
     def service(self, handler_call_details: Any) -> Any:
+        if any(service in handler_call_details.method for service in self._missing):
+            return None  # the library answers UNIMPLEMENTED then
+
         def export(body: bytes, context: Any) -> bytes:
             metadata = dict(context.invocation_metadata())
             self.requests.append(GrpcRequest(handler_call_details.method, metadata, body, context.peer()))
@@ -199,8 +207,10 @@ class GrpcReceiver(grpc.GenericRpcHandler):
 
 
 @contextmanager
-def grpc_receiver(*answers: GrpcAnswer, credentials: grpc.ServerCredentials | None = None) -> Iterator[GrpcReceiver]:
-    receiver = GrpcReceiver(list(answers) or [GrpcAnswer()])
+def grpc_receiver(
+    *answers: GrpcAnswer, credentials: grpc.ServerCredentials | None = None, missing: Sequence[str] = ()
+) -> Iterator[GrpcReceiver]:
+    receiver = GrpcReceiver(list(answers) or [GrpcAnswer()], missing)
     pool = futures.ThreadPoolExecutor(2)
     server = grpc.server(pool, handlers=[receiver])
     if credentials is None:
