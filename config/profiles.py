@@ -16,7 +16,8 @@ class StackProfile(Closed, frozen=True):
 
     ``value``: which number of a stats() map; of any other kind of map there is one only, and a histogram's is how many
     values it holds. ``scale`` turns it into ``unit``. ``period_type`` and ``period_unit`` say what was sampled and
-    ``period`` how much of it one sample stands for; with ``frequency`` (samples a second) it is 1e9 / frequency.
+    ``period`` how much of it one sample stands for; with ``frequency`` (samples a second) it is 1e9 / frequency, in
+    nanoseconds of the CPU unless they say otherwise. Without all of them what is counted counts itself.
     """
 
     type: NonEmpty

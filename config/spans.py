@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from config.words import Attributes, Closed, Given, NonEmpty
 
-__all__ = ("Exchange", "Keep", "Span", "SpanMetric", "SpanShape")
+__all__ = ("END_FIELDS", "SEGMENT_FIELDS", "Exchange", "Keep", "Span", "SpanMetric", "SpanShape")
 
 _Count = Annotated[int, Meta(ge=1)]
 _Seconds = Annotated[float, Meta(gt=0)]
@@ -81,12 +81,20 @@ class Span(SpanShape, frozen=True, kw_only=True):
     log: bool = False
 
 
+# connection: a number that no two connections have at a time. outgoing: 1 written, 0 read. position: bytes of that
+# direction before this segment. size: bytes of this one; 0 tells the position alone. entered: when the system call was
+# entered; the event's own time is when it returned. last: when the segment before it returned, 0 if there was none; all
+# by the kernel's clock. data: its first bytes, a part.
+SEGMENT_FIELDS = ("connection", "outgoing", "position", "size", "entered", "last", "data")
+# The bytes of both directions in all.
+END_FIELDS = ("connection", "last", "received", "sent")
+
+
 class Exchange(Closed, frozen=True):
     """The segments of connections that speak ``protocol``: its requests and answers become spans.
 
-    The event is what one system call transferred; its fields and parts are named as the protocol's reader wants them
-    (``orchestrator/signals/exchanges.py``). ``end`` is the event that ends a connection. ``options``: parameters by
-    the protocol's option.
+    The event is what one system call transferred, and ``end`` the one that ends a connection; ``SEGMENT_FIELDS`` and
+    ``END_FIELDS`` name what they have to tell. ``options``: parameters by the protocol's option.
     """
 
     protocol: Literal["http1"]

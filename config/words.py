@@ -27,8 +27,8 @@ class Attribute(Closed, frozen=True):
     """One value that bpftrace prints, and the attribute that it becomes.
 
     ``values`` names numbers, ``decode`` a decoder; ``default`` is what an undecodable value becomes; ``omit`` is the
-    value that stands for none; ``also`` derives further attributes, each by a decoder, of what ``decode`` gives if there
-    is one, else of the value.
+    value that stands for none; ``also`` derives further attributes, each by a decoder, of what ``decode`` gives if it
+    is there, else of the value.
     """
 
     attribute: str | None = None

@@ -54,7 +54,11 @@ def problems(program: str, source: str, manifest: Manifest) -> Iterator[str]:
     if manifest.process == "shared":
         yield from (f"{word} is missing" for word in _SAID_OF_EVERY_SIGNAL if not getattr(manifest, word))
     maps = list(map_names(source))
-    for name in [*manifest.metrics, *manifest.texts, *manifest.stacks, *filter(None, [manifest.emitted])]:
+    twins = [stack.twin for stack in manifest.stacks.values() if stack.twin]
+    if twins and manifest.process == "own":
+        yield f"stacks: twin {twins[0]!r}: only maps of signals with process: shared can take turns"
+    meant = [*manifest.metrics, *manifest.texts, *manifest.stacks, *twins, *filter(None, [manifest.emitted])]
+    for name in meant:
         if name not in maps and not (name == "" and re.search(r"@(?!\w)", source)):
             yield f"{program} has no map @{name}{nearest(name, maps)}"
     if manifest.events and not manifest.emitted and manifest.process == "shared":

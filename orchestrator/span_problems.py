@@ -20,6 +20,7 @@ from config.manifest import (
     SpanShape,
     StringParameter,
 )
+from config.spans import END_FIELDS, SEGMENT_FIELDS
 
 __all__ = ("span_problems",)
 
@@ -49,9 +50,20 @@ def span_problems(manifest: Manifest) -> Iterator[str]:
     for index, rule in enumerate(manifest.spans):
         yield from _shape_problems(f"spans.{index} ({rule.event})", rule, manifest.parameters)
     for tag, exchange in manifest.exchanges.items():
+        yield from _missing_fields(f"exchanges.{tag}", tag, SEGMENT_FIELDS, events)
+        yield from _missing_fields(f"exchanges.{tag}.end", exchange.end, END_FIELDS, events)
         yield from _shape_problems(f"exchanges.{tag}.server", exchange.server, manifest.parameters)
         yield from _shape_problems(f"exchanges.{tag}.client", exchange.client, manifest.parameters)
     yield from _double_metrics(manifest)
+
+
+def _missing_fields(where: str, tag: str, wanted: Iterable[str], events: dict[str, _Known]) -> Iterator[str]:
+    if tag not in events:
+        yield f"{where}: no event {tag!r}{nearest(tag, list(events))}"
+        return
+    for name in wanted:
+        if name not in events[tag].values:
+            yield f"{where}: event {tag!r} has no field {name!r}{nearest(name, events[tag].values)}"
 
 
 def _events(manifest: Manifest) -> dict[str, _Known]:

@@ -17,7 +17,7 @@ _TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _UNITS = {"ns": "nanoseconds", "us": "microseconds", "ms": "milliseconds", "s": "seconds", "By": "bytes"}
 _DEPTH = re.compile(r"[ku]stack\s*\((?:[^()]*,)?\s*(\d+)\s*\)")
 _MOST_FRAMES = 127  # of bpftrace, and of the kernel unless kernel.perf_event_max_stack says otherwise
-_EVENTS = StackProfile(type="events", unit="count", period_type="events", period_unit="count", period=1)
+_EVENTS = StackProfile(type="events", unit="count")
 
 
 def profiles_of(
@@ -28,8 +28,7 @@ def profiles_of(
     ``name`` and ``unit`` are those of what is added up by sum() and stats(), the unit in UCUM.
     """
     functions = {one.function or one.operator for one in assignments}
-    units = _UNITS.get(unit, "count")
-    amount = StackProfile(type=name, unit=units, value="total", period_type=name, period_unit=units, period=1)
+    amount = StackProfile(type=name, unit=_UNITS.get(unit, "count"), value="total")
     if functions <= {"count", "++"}:
         return [_counted(probes[one.probe] for one in assignments if one.probe >= 0)]
     if functions <= {"sum", "+="}:

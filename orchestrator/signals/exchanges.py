@@ -1,16 +1,6 @@
 """Segments of connections -> the spans of their requests, by the manifest's ``exchanges``.
 
-What its event has to tell, by the names of its fields and part:
-
-    connection   number that no two connections have at a time
-    outgoing     1: written, 0: read
-    position     bytes of that direction before this segment
-    size         bytes of this segment; 0 tells the position alone
-    data         part: its first bytes
-    entered      when the system call was entered; the event's own time is when it returned
-    last         when the segment before it returned (all three by the kernel's clock), 0 if there was none
-
-and the event that ends a connection: connection, last, received and sent (bytes).
+What its events have to tell, by the names of their fields, stands with that word in ``config/spans.py``.
 """
 
 from __future__ import annotations
@@ -32,11 +22,8 @@ from orchestrator.signals.traceparent import Bits
 from parsers.escapes import to_bytes
 from parsers.http1 import Connection, Counters, Exchange, Segment
 
-__all__ = ("END_FIELDS", "SEGMENT_FIELDS", "ExchangeCounts", "ExchangeReader")
+__all__ = ("ExchangeCounts", "ExchangeReader")
 
-SEGMENT_FIELDS = ("connection", "outgoing", "position", "size", "entered", "last")
-END_FIELDS = ("connection", "last", "received", "sent")
-DATA = "data"
 # At 10,000 segments a second all of a second is held back, to be put in order.
 _HELD = 50_000
 
@@ -126,7 +113,7 @@ class ExchangeReader:
         connection, last = number(fields["connection"]), number(fields["last"])
         if tag != self._tag:
             return _Piece(connection, time, begun, None, (last, number(fields["received"]), number(fields["sent"])))
-        data = fields.get(DATA, b"")
+        data = fields.get("data", b"")
         segment = Segment(
             outgoing=bool(number(fields["outgoing"])),
             position=number(fields["position"]),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ("Operations",)
 
 _LOST = ("evicted", "dropped", "unreadable")
-_INCOMPLETE = ("unpaired_ends", "timed_out", "waiting", "unpaired", "unseen", "unanswered")
+_INCOMPLETE = ("unpaired_ends", "timed_out", "waiting", "unpaired", "unseen")
 
 
 class Operations:

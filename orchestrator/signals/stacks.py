@@ -27,7 +27,7 @@ _BEGINS_WITH_STACK = re.compile(r",?(?:\n|\\n)")
 # What such a map is taken for: how often something happened.
 UNKNOWN_STACKS = StackMap(
     keys=[Key(type="stack")],
-    profiles=[StackProfile(type="events", unit="count", period_type="events", period_unit="count", period=1)],
+    profiles=[StackProfile(type="events", unit="count")],
 )
 
 
@@ -108,8 +108,7 @@ class StackReader:
             for (stack, attributes), values in amounts.items()
             if (value := values[index])
         ]
-        period_type = ValueType(rule.period_type, rule.period_unit) if rule.period_type else None
-        period = rule.period if rule.frequency is None else round(1e9 / int(rule.frequency))
+        period_type, period = _period(rule)
         return Profile(ValueType(rule.type, rule.unit), period_type, period, start, max(end - start, 1), samples)
 
     def _identity(self, key: str, separator: str) -> Identity:
@@ -135,6 +134,19 @@ class StackReader:
         counts.unresolved += any(not frame.name for frame in stack)
         kernel = sum(frame.type == "kernel" for frame in stack)
         counts.truncated += kernel >= depth or len(stack) - kernel >= depth
+
+
+def _period(rule: StackProfile) -> tuple[ValueType | None, int]:
+    """What was sampled, and how much of it one sample stands for. What is not sampled counts itself, one by one.
+
+    Pyroscope calls profiles by this type; only off_cpu has a name of its own there, and may have none.
+    """
+    if rule.frequency is not None:
+        kind = ValueType(rule.period_type or "cpu", rule.period_unit or "nanoseconds")
+        return kind, round(1e9 / int(rule.frequency))
+    if rule.period_type:
+        return ValueType(rule.period_type, rule.period_unit), rule.period
+    return (None, 0) if rule.type == "off_cpu" else (ValueType(rule.type, rule.unit), 1)
 
 
 def _total(amounts: Mapping[Identity, Sequence[int]]) -> int:

@@ -26,6 +26,7 @@ from orchestrator.signals.model import (
 )
 from parsers.records import Record
 from parsers.stream import OutputStream, TextStream
+from tests.tools.profile_rules import check_profile
 
 ROOT = Path(__file__).parents[1] / "data" / "corpus"
 VERSIONS = ("0.11.3", "0.17.0", "0.27.1")
@@ -108,6 +109,7 @@ class Kept:
         self.snapshots.append(metrics)
 
     def profile(self, _scope: Scope, profile: Profile) -> None:
+        check_profile(profile)
         self.profiles.append(profile)
 
     def span(self, _scope: Scope, _span: Span) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.signals.model import HistogramPoint, LogRecord, Metric, NumberPoint, Profile, Scope, Span
+from tests.tools.profile_rules import check_profile
 
 
 class Collected:
@@ -23,6 +24,7 @@ class Collected:
         self.snapshots.append({scope.name: {item.name: item for item in items} for scope, items in metrics.items()})
 
     def profile(self, scope: Scope, profile: Profile) -> None:
+        check_profile(profile)
         self.profiles.append((scope.name, profile))
 
     def span(self, scope: Scope, span: Span) -> None:

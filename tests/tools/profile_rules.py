@@ -10,6 +10,10 @@ from typing import Any
 
 from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 import ExportProfilesServiceRequest
 
+from orchestrator.otlp.common import make_resource
+from orchestrator.otlp.profiles import encode_profiles
+from orchestrator.signals.model import Profile, Scope
+
 _BUILD_IDS = {f"process.executable.build_id.{kind}" for kind in ("gnu", "go", "htlhash")}
 
 
@@ -24,6 +28,12 @@ def check_profiles(request: ExportProfilesServiceRequest, *, orphans: bool = Fal
         _check_for_pyroscope(tables, profile)
     if not orphans:
         _check_no_orphans(request)
+
+
+def check_profile(profile: Profile) -> None:
+    """The same for one that was not sent."""
+    body = encode_profiles(make_resource({}), {Scope("test", "1"): [profile]}, "0123456789abcdef")
+    check_profiles(ExportProfilesServiceRequest.FromString(body))
 
 
 def profiles_of(request: ExportProfilesServiceRequest) -> Iterator[Any]:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 
 from config.manifest import Key, StackMap, StackProfile
-from orchestrator.signals.model import KERNEL, Frame, ValueType
+from orchestrator.signals.model import KERNEL, Frame, Profile, ValueType
 from orchestrator.signals.stacks import UNKNOWN_STACKS, StackCounts, StackReader, has_stacks
 from parsers.records import Bucket, Entry, Hist, Map, Stats
 from tests.orchestrator.collecting import folded
+from tests.tools.profile_rules import check_profile
 
 CPU = StackProfile(type="samples", unit="count", period_type="cpu", period_unit="nanoseconds", frequency=99)
-EVENTS = StackProfile(type="events", unit="count", period_type="events", period_unit="count", period=1)
+EVENTS = StackProfile(type="events", unit="count")
 BYTES = StackProfile(
     type="alloc_space", unit="bytes", value="total", period_type="memory", period_unit="bytes", period=1
 )
@@ -25,8 +26,18 @@ BOTH = StackMap(
 USER = StackMap(keys=[Key(type="ustack")], profiles=[EVENTS], depth=3)
 
 
+class CheckedReader(StackReader):
+    """All that leaves it keeps the rules."""
+
+    def take(self, start: int, end: int) -> list[Profile]:
+        profiles = super().take(start, end)
+        for profile in profiles:
+            check_profile(profile)
+        return profiles
+
+
 def reader(rule: StackMap = BOTH, counts: StackCounts | None = None, *, lenient: bool = False) -> StackReader:
-    return StackReader(rule, counts or StackCounts(), lenient=lenient)
+    return CheckedReader(rule, counts or StackCounts(), lenient=lenient)
 
 
 @pytest.mark.parametrize(
