@@ -6,7 +6,9 @@ from config.manifest import Key, StackMap, StackProfile
 from orchestrator.signals.model import KERNEL, Frame, Profile, ValueType
 from orchestrator.signals.stacks import UNKNOWN_STACKS, StackCounts, StackReader, has_stacks
 from parsers.records import Bucket, Entry, Hist, Map, Stats
+from parsers.stream import OutputStream
 from tests.orchestrator.collecting import folded
+from tests.parsers.feeding import DATA
 from tests.tools.profile_rules import check_profile
 
 CPU = StackProfile(type="samples", unit="count", period_type="cpu", period_unit="nanoseconds", frequency=99)
@@ -183,3 +185,30 @@ def test_the_caller_that_a_stack_leaves_out(key: str, expected: str) -> None:
 
 def test_what_looks_like_no_stack_is_none() -> None:
     assert not has_stacks(Map("m", (Entry("a\nb", 1), Entry(None, 1), Entry("sh", 1))))
+
+
+CPP_AND_RUST = {
+    "n::A::operator,(n::A const&)",
+    "n::A::operator()(int, char) const",
+    "n::A::operator<(n::A const&) const",
+    "(anonymous namespace)::hidden(unsigned long long, char const*)",
+    "std::_Function_handler<int (int, int), main::{lambda(int, int)#1}>::_M_invoke(std::_Any_data const&, int&&, int&&)",
+    "names::main::_$u7b$$u7b$closure$u7d$$u7d$::ha0e70d0d16bfba74",
+}
+
+
+@pytest.mark.parametrize("version", [(0, 17), (0, 23), (0, 27)])
+def test_names_of_functions_and_processes_stay_whole(version: tuple[int, int]) -> None:
+    """What bpftrace printed of a C++ and a Rust program, and of one with a comma, quotes and a newline in its name."""
+    comm, names = 'a,b "c"\\ \nd', CPP_AND_RUST
+    if version == (0, 27):  # it leaves blanks out of keys
+        comm, names = comm.replace(" ", ""), {name.replace(" ", "") for name in names}
+    here = reader()
+    text = (DATA / "names" / f"0.{version[1]}.json").read_bytes()
+    stream = OutputStream(version=version)
+    for record in [*stream.feed(text), *stream.close()]:
+        assert isinstance(record, Map)
+        assert here.read(record) == 0
+    (profile,) = here.take(1, 2)
+    assert {sample.attributes["thread.name"] for sample in profile.samples} == {comm, "names", "names-rust"}
+    assert names <= {frame.name for sample in profile.samples for frame in sample.stack}
