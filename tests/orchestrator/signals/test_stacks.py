@@ -192,7 +192,8 @@ CPP_AND_RUST = {
     "n::A::operator()(int, char) const",
     "n::A::operator<(n::A const&) const",
     "(anonymous namespace)::hidden(unsigned long long, char const*)",
-    "std::_Function_handler<int (int, int), main::{lambda(int, int)#1}>::_M_invoke(std::_Any_data const&, int&&, int&&)",
+    "std::_Function_handler<int (int, int), main::{lambda(int, int)#1}>"
+    "::_M_invoke(std::_Any_data const&, int&&, int&&)",
     "names::main::_$u7b$$u7b$closure$u7d$$u7d$::ha0e70d0d16bfba74",
 }
 
