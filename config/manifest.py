@@ -86,11 +86,15 @@ class ChoiceParameter(Closed, frozen=True, tag="choice", tag_field="type"):
 
 
 class StringParameter(Closed, frozen=True, tag="string", tag_field="type"):
-    """Text that matches ``pattern`` as a whole; the program sees it as a string literal."""
+    """Text that matches ``pattern`` as a whole; the program sees it as a string literal.
+
+    ``expected`` says in words what the pattern is.
+    """
 
     help: NonEmpty
     default: str
     pattern: str
+    expected: str = ""
 
 
 Parameter = Union[IntParameter, IntsParameter, DurationParameter, BoolParameter, ChoiceParameter, StringParameter]

@@ -60,7 +60,7 @@ def describe(parameter: Parameter) -> str:
         return "true or false"
     if isinstance(parameter, ChoiceParameter):
         return "one of " + ", ".join(parameter.choices)
-    return f"printable ASCII text that matches {parameter.pattern}"
+    return parameter.expected or f"printable ASCII text that matches {parameter.pattern}"
 
 
 def value_of(parameter: Parameter, text: str) -> Value:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from config.words import Closed, Given, Key, NonEmpty, Number
+from config.words import Closed, Key, NonEmpty, Number
 
 __all__ = ("StackMap", "StackProfile")
 
@@ -27,7 +27,7 @@ class StackProfile(Closed, frozen=True):
     period_type: str = ""
     period_unit: str = ""
     period: Annotated[int, Meta(ge=0)] = 0
-    frequency: Given | None = None
+    frequency: Annotated[int, Meta(ge=1)] | str | None = None
 
 
 class StackMap(Closed, frozen=True):

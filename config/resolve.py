@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import structs
 
-from config.manifest import Keep, Manifest, StackProfile
+from config.manifest import Keep, Manifest, SpanShape, StackProfile
 from config.parameters import Value
 
 __all__ = ("asked_parameters", "resolve")
+
+S = TypeVar("S", bound=SpanShape)
 
 
 def resolve(manifest: Manifest, values: Mapping[str, Value]) -> Manifest:
@@ -54,8 +56,8 @@ def _profile(profile: StackProfile, values: Mapping[str, Value]) -> StackProfile
     return structs.replace(profile, frequency=None if profile.frequency is None else _given(profile.frequency, values))
 
 
-def _shape(shape: Any, values: Mapping[str, Value]) -> Any:
-    keep: Keep = shape.keep
+def _shape(shape: S, values: Mapping[str, Value]) -> S:
+    keep = shape.keep
     settled = Keep(
         min_duration=_given(keep.min_duration, values),
         only={name: _given(value, values) for name, value in keep.only.items()},

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from orchestrator.errors import HostError
@@ -77,8 +78,12 @@ def parse_version(text: str) -> Version | None:
     return Version(int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
+@lru_cache
 def read_version(path: str, timeout: float = 10.0) -> Version | None:
-    """Run ``path --version``, which needs no root; None if the answer is not one of bpftrace's."""
+    """Run ``path --version``, once, which needs no root; None if the answer is not one of bpftrace's.
+
+    It takes nearly 100 ms.
+    """
     try:
         done = subprocess.run(
             [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False

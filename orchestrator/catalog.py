@@ -174,7 +174,8 @@ def load_signal(target: str) -> Signal:
             )
     source = _read(path)
     manifest_path = path.with_suffix(".yaml")
-    if not manifest_path.is_file():
+    # `show FILE.bt --manifest > FILE.yaml`: the shell has made an empty file before we look.
+    if not manifest_path.is_file() or not manifest_path.stat().st_size:
         return inferred_signal(path, source)
     signal = Signal(_name(path), path, source, load(manifest_path, Manifest))
     for problem in problems(signal.path.name, signal.source, signal.manifest):

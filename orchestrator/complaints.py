@@ -22,6 +22,7 @@ _HARMLESS = re.compile(
     r"|BPFTRACE_\w+ is deprecated|While loops are deprecated|Addrspace (mismatch|is not set)|: Unnecessary cast: "
     r"|: Return value discarded|using 'print\(\)' in a loop|: signed operands for '.' can lead to undefined behavior"
     r"|: Expression of type: \w+ being cast to type:|does not support loading an iterator program against it"
+    r"|failed to look up stack id"  # a sample without a stack, which is counted
     r"|^Attach(ing|ed) \d+ probes?|^Log: cannot resolve location"
 )
 
@@ -55,8 +56,8 @@ def _messages(lines: Sequence[str]) -> list[tuple[str, ...]]:
     while at < len(clean):
         message = tuple(clean[at : at + _length(clean, at)])
         at += len(message)
-        if messages and _GOES_WITH_THE_ABOVE.match(message[0]):
-            messages[-1] += message
+        if _GOES_WITH_THE_ABOVE.match(message[0]):
+            messages[-1:] = [(*messages[-1], *message)] if messages else []
         elif not _UNDERLINE.fullmatch("".join(message)):  # blank, or left of a message whose beginning is forgotten
             messages.append(message)
     return messages

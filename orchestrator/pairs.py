@@ -12,12 +12,14 @@ from config.manifest import (
     ChoiceParameter,
     Event,
     Field,
+    IntParameter,
     Key,
     Manifest,
     Metric,
     Parameter,
     Part,
     Piece,
+    StackMap,
     StringParameter,
 )
 from config.parameters import default_of, literals, value_of
@@ -67,6 +69,8 @@ def problems(program: str, source: str, manifest: Manifest) -> Iterator[str]:
         yield from _event_problems(program, source, tag, event)
     for name, metric in manifest.metrics.items():
         yield from _metric_problems(source, name, metric)
+    for name, stack in manifest.stacks.items():
+        yield from _frequency_problems(f"stacks.{name}", stack, manifest.parameters)
     texts = {name: text.keys for name, text in manifest.texts.items()}
     stacks = {name: stack.keys for name, stack in manifest.stacks.items()}
     for name, keys in {**texts, **stacks}.items():
@@ -134,6 +138,18 @@ def _metric_problems(source: str, name: str, metric: Metric) -> Iterator[str]:
     for key in metric.keys:
         yield from _decoder_problems(where, key, key.type)
     yield from _doubles(where, metric.keys)
+
+
+def _frequency_problems(where: str, stack: StackMap, parameters: dict[str, Parameter]) -> Iterator[str]:
+    for profile in stack.profiles:
+        asked = profile.frequency
+        given = parameters.get(asked) if isinstance(asked, str) else None
+        if given is None:
+            continue
+        if not isinstance(given, IntParameter):
+            yield f"{where}: frequency: parameter {asked!r} is no int"
+        elif given.range is None or given.range[0] < 1:
+            yield f"{where}: frequency: parameter {asked!r} may be 0 or less; give it a range from 1 on"
 
 
 def _event_problems(program: str, source: str, tag: str, event: Event) -> Iterator[str]:

@@ -130,12 +130,12 @@ class Pipeline:
     def feed(self, records: Sequence[Record], moment: Moment) -> None:
         """Take records that were read at one moment."""
         self._moment = moment
+        self.tick(moment.unix)
         if self._start is None and records:
             self._start = moment.unix
         for record in records:
             _HANDLERS[type(record)](self, record)
         self._flush_loose()
-        self.tick(moment.unix)
 
     def tick(self, now: int) -> None:
         """Let time pass (Unix nanoseconds): spans held back leave, and what has waited for too long is given up."""

@@ -33,6 +33,8 @@ from parsers.stream import OutputStream, TextStream, is_json
 __all__ = ("Replay", "begin_replay", "opened", "read_head", "run_replay")
 
 _CHUNK = 1 << 18
+# What lines of OTLP JSON begin with, ours and the Collector's.
+_OTLP = (b'{"resourceLogs"', b'{"resourceMetrics"', b'{"resourceSpans"', b'{"resourceProfiles"')
 
 
 def run_replay(options: ReplayOptions) -> int:
@@ -40,6 +42,11 @@ def run_replay(options: ReplayOptions) -> int:
     terminal, stop = Terminal(), Stop()
     with opened(options.file) as (file, modified), stop.on_signals():
         head = read_head(file)
+        if head.startswith(_OTLP):
+            raise UsageError(
+                f"{options.file} is OTLP already: a Collector sends it on (its otlpjsonfile receiver), and `convert` "
+                "makes other formats of its profiles"
+            )
         header = read_header(head.partition(b"\n")[0])
         if header is not None and options.start is not None:
             raise UsageError(f"--start: {options.file} is a recording, which has times of its own")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ("closing_line", "conclude", "losses", "undelivered")
 
 _SHOWN_PROBLEMS = 5
+# Of whichever signal.
+_ITEMS = "records, points, spans and profiles"
 
 
 def losses(pipeline: Pipeline) -> list[str]:
@@ -51,13 +53,11 @@ def undelivered(sender: Sender | None) -> list[str]:
     if sender is None:
         return lines
     if sender.kept_items and sender.kept is not None:
-        lines.append(
-            f"{sender.kept_items:,} records and points were not delivered; they are kept in {sender.kept.path}"
-        )
+        lines.append(f"{sender.kept_items:,} {_ITEMS} were not delivered; they are kept in {sender.kept.path}")
     if sender.rejected:
-        lines.append(f"the receiver refused {sender.rejected:,} records and points")
+        lines.append(f"the receiver refused {sender.rejected:,} {_ITEMS}")
     if sender.lost_items:
-        lines.append(f"{sender.lost_items:,} records and points were neither delivered nor kept")
+        lines.append(f"{sender.lost_items:,} {_ITEMS} were neither delivered nor kept")
     return lines
 
 
@@ -102,6 +102,7 @@ def _stacks(counts: Sequence[StackCounts], profiles: int) -> list[str]:
         unsure = (
             (sum(one.unresolved for one in counts), "with frames without a symbol"),
             (sum(one.truncated for one in counts), "that may be cut"),
+            (sum(one.missing for one in counts), "that are missing"),
         )
         shown = ", ".join(f"{count:,} {what}" for count, what in unsure if count)
         stacks = sum(one.stacks for one in counts)

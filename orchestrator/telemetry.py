@@ -102,7 +102,8 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
         unsure = [
             NumberPoint({"ebpf.stack.state": "unresolved"}, stacks.unresolved),
             NumberPoint({"ebpf.stack.state": "truncated"}, stacks.truncated),
+            NumberPoint({"ebpf.stack.state": "missing"}, stacks.missing),
         ]
-        what = "Stacks with frames without a symbol, and stacks with as many frames as they can have"
+        what = "Stacks with frames without a symbol, with as many frames as they can have, or without any"
         made.append(Metric("ebpf_stacks_incomplete_total", "{stack}", what, "counter", start, time, unsure))
     return made

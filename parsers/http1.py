@@ -89,6 +89,10 @@ class Connection:
         self._done: list[Exchange] = []
         self._over = False
 
+    def passed(self, *, outgoing: bool) -> int:
+        """How many bytes of one direction are known to have passed."""
+        return (self._outgoing if outgoing else self._incoming).position
+
     def feed(self, segment: Segment, context: Any = None) -> list[Exchange]:
         """Return the exchanges that ``segment`` completes."""
         if self._over:

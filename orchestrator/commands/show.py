@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(as_yaml(signal.manifest), end="")
         return 0
     values = resolve_parameters({signal.name: signal.manifest}, read_assignments(arguments.set))[signal.name]
-    for line in _meaning(signal):
+    for line in _meaning(signal.resolved(values)):
         print(f"// {line}".rstrip())
     print(Launch("", {}, {signal.name: signal.render(values, Host())}, {}, 10.0).program([signal]).strip())
     return 0
@@ -70,7 +70,7 @@ def _parameter_lines(manifest: Manifest) -> list[str]:
     from config.parameters import describe  # noqa: PLC0415
 
     def shown(default: object) -> object:
-        return str(default).lower() if isinstance(default, bool) else default
+        return str(default).lower() if isinstance(default, bool) else "(none)" if default == "" else default
 
     return [
         f"{name}={shown(parameter.default)}  {parameter.help} ({describe(parameter)})"
@@ -109,9 +109,9 @@ def _shape_lines(events: str, shape: SpanShape) -> Iterator[str]:
     parent = f", child of {shape.parent}" if shape.parent else ""
     yield f"{events} -> {shape.kind} span {shape.name}{parent}"
     keep = shape.keep
-    kept = [f"{name} of {wanted}" for name, wanted in keep.only.items()]
+    kept = [f"{name} of {wanted}" for name, wanted in keep.only.items() if wanted]
     if keep.min_duration:
-        kept.append(f"a duration of at least {keep.min_duration}{' ns' if isinstance(keep.min_duration, int) else ''}")
+        kept.append(f"a duration of at least {keep.min_duration} ns")
     if keep.one_in != 1:
         kept.append(f"one trace in {keep.one_in}")
     if kept:

@@ -32,10 +32,10 @@ __all__ = ("HttpTransport",)
 _MAX_ANSWER = 4 << 20
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _USE_GRPC = "this looks like a gRPC port: use --otlp-protocol grpc"
+_NOT_FOUND = "is the path right, and is this an OTLP endpoint that takes this signal?"
 _MENDS = {
     401: transports.CREDENTIALS,
     403: transports.CREDENTIALS,
-    404: "is the path right, and is this an OTLP endpoint that takes this signal?",
     405: "is the path right, and is this an OTLP endpoint?",
     413: "the receiver's limit for a request is too low for this batch",
     415: "try another --otlp-protocol: http/protobuf, http/json or grpc",
@@ -178,10 +178,13 @@ def _refuse(request: Request, endpoint: SignalEndpoint, response: urllib3.BaseHT
     if 300 <= response.status < 400:
         location = transports.clean(response.headers.get("location", "nowhere"))
         message += f"; it redirects to {location}: nothing was sent there, give that address as the endpoint"
-    elif mend := _USE_GRPC if _is_of_type(response, "application/grpc") else _MENDS.get(response.status):
+    elif _is_of_type(response, "application/grpc"):
+        message += f"; {_USE_GRPC}"
+    elif response.status == 404:
+        return transports.unsupported(request, message, _NOT_FOUND)
+    elif mend := _MENDS.get(response.status):
         message += f"; {mend}"
-    refuse = transports.unsupported if response.status == 404 else transports.rejected
-    return refuse(request, message)
+    return transports.rejected(request, message)
 
 
 def _detail(response: urllib3.BaseHTTPResponse, body: bytes) -> str:

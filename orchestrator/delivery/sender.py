@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from orchestrator.delivery.files import JsonLines
 from orchestrator.delivery.retry import send_with_retry
@@ -21,12 +21,13 @@ _RETRY_FOR = 60.0
 _ATTEMPT_TIMEOUT = 10.0
 _LAST_SECONDS = 2.0
 _POLL_SECONDS = 0.05
+_MOST_SAID = 100
 
 
 class Sender(threading.Thread):
     """Sends requests in order. ``fallback`` opens the file for what cannot be sent, when there is something.
 
-    ``say`` is called with each new problem, once; counts are in items.
+    ``say`` is called with each new problem, once, and with a bounded number of them; counts are in items.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Sender(threading.Thread):
         self._open = open_transport
         self._open_fallback = fallback
         self._say = say
-        self._said: set[str] = set()
+        self._said: set[Hashable] = set()
         self._queue: deque[Request] = deque()
         self._in_flight: Request | None = None
         self._size = 0
@@ -132,12 +133,17 @@ class Sender(threading.Thread):
             self._reached = True
         if outcome.message:
             shown = outcome.message
-            self._tell(shown if endpoint in shown else f"{endpoint}: {shown}")
+            # What a receiver says of a signal that it does not have may hold the number of each request.
+            topic = (endpoint, outcome.missing) if outcome.missing else None
+            self._tell(shown if endpoint in shown else f"{endpoint}: {shown}", topic)
 
-    def _tell(self, message: str) -> None:
-        if message not in self._said:
-            self._said.add(message)
-            self._say(message)
+    def _tell(self, message: str, topic: Hashable = None) -> None:
+        """Say what was not said yet; ``topic`` is what makes two messages the same, if not their words."""
+        topic = message if topic is None else topic
+        if topic in self._said or len(self._said) > _MOST_SAID:
+            return
+        self._said.add(topic)
+        self._say(message if len(self._said) <= _MOST_SAID else "there is more that is wrong, which is not said")
 
     def _keep(self, request: Request, reason: str) -> None:
         if reason:

@@ -33,13 +33,15 @@ class Outcome:
     """The answer to one attempt.
 
     ``rejected``: items that the receiver refused (partial_success, or all of them); ``message``: one line for a
-    person, without control characters; ``retry_after``: seconds that the receiver asked us to wait.
+    person, without control characters; ``retry_after``: seconds that the receiver asked us to wait; ``missing``: the
+    signal that the receiver does not have, as far as can be told.
     """
 
     status: Status
     rejected: int = 0
     message: str = ""
     retry_after: float | None = None
+    missing: Signal | None = None
 
 
 class Transport(Protocol):

@@ -43,7 +43,7 @@ _ANSWERS: dict[Signal, tuple[type[Any], str]] = {
 }
 _SHOWN_CHARS = 200
 _NO_PROFILES = (
-    "; it takes no profiles: a Collector does with --feature-gates=service.profilesSupport and a pipeline for them"
+    "it takes no profiles: a Collector does with --feature-gates=service.profilesSupport and a pipeline for them"
 )
 CREDENTIALS = "are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?"
 NOT_TRUSTED = "its certificate is not trusted: name its authority in OTEL_EXPORTER_OTLP_CERTIFICATE"
@@ -118,9 +118,11 @@ def rejected(request: Request, message: str) -> Outcome:
     return Outcome(Status.REJECTED, request.items, message)
 
 
-def unsupported(request: Request, message: str) -> Outcome:
-    """The receiver does not know this signal; profiles are in development, and many do not have them yet."""
-    return rejected(request, message + (_NO_PROFILES if request.signal == "profiles" else ""))
+def unsupported(request: Request, message: str, mend: str = "") -> Outcome:
+    """The receiver does not have this signal; profiles are in development, many do not have them yet: the mend then."""
+    mend = _NO_PROFILES if request.signal == "profiles" else mend
+    shown = f"{message}; {mend}" if mend else message
+    return Outcome(Status.REJECTED, request.items, shown, missing=request.signal)
 
 
 def no_endpoint(request: Request) -> Outcome:

@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.formats.names import frame_name, frames, thread_name
 from orchestrator.signals.model import Frame, Profile, Sample
+from orchestrator.text import printable
 
 __all__ = ("to_speedscope",)
 
@@ -26,7 +27,7 @@ def to_speedscope(profiles: Sequence[Profile], name: str, exporter: str) -> byte
     document = {
         "$schema": _SCHEMA,
         "exporter": exporter,
-        "name": name,
+        "name": printable(name),
         "activeProfileIndex": 0,
         "profiles": [_profile(profile, table) for profile in profiles],
         "shared": {"frames": table.entries},
@@ -51,7 +52,7 @@ class _Frames:
     def _frame(self, frame: Frame) -> int:
         known = self._known.get(frame)
         if known is None:
-            known = self._known[frame] = self._place(frame_name(frame), frame.module)
+            known = self._known[frame] = self._place(frame_name(frame), printable(frame.module))
         return known
 
     def _place(self, name: str, file: str) -> int:
@@ -82,4 +83,4 @@ def _title(profile: Profile) -> str:
     """What it counts; ``samples`` alone says nothing, so what was sampled stands behind it."""
     period_type = profile.period_type
     sampled = f" ({period_type.type})" if period_type and period_type.type != profile.sample_type.type else ""
-    return profile.sample_type.type + sampled
+    return printable(profile.sample_type.type + sampled)

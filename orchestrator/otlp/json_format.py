@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 import ExportProfilesServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from config.otlp import Signal
 
@@ -41,7 +42,7 @@ _64_BIT = {
 _FLOATS = {FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT}
 
 _Convert = Callable[[Any], Any]
-_converters: dict[str, dict[int, tuple[str, _Convert]]] = {}
+_converters: dict[type[Message], dict[FieldDescriptor, tuple[str, _Convert]]] = {}
 
 
 def to_json(signal: Signal, body: bytes) -> bytes:
@@ -50,24 +51,34 @@ def to_json(signal: Signal, body: bytes) -> bytes:
 
 
 def _convert_message(message: Any) -> dict[str, Any]:
-    descriptor = message.DESCRIPTOR
-    converters = _converters.get(descriptor.full_name) or _compile(descriptor)
+    kind = type(message)
+    converters = _converters.get(kind) or _compile(kind)
     result = {}
     for field, value in message.ListFields():
-        name, convert = converters[field.number]
+        name, convert = converters[field]
         result[name] = convert(value)
     return result
 
 
-def _compile(descriptor: Descriptor) -> dict[int, tuple[str, _Convert]]:
-    compiled: dict[int, tuple[str, _Convert]] = {}
-    for field in descriptor.fields:
+def _convert_value(value: AnyValue) -> dict[str, Any]:
+    """The same for every second message, which nearly always is a text or a number."""
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return {"stringValue": value.string_value}
+    if kind == "int_value":
+        return {"intValue": str(value.int_value)}
+    return _convert_message(value)
+
+
+def _compile(kind: Any) -> dict[FieldDescriptor, tuple[str, _Convert]]:
+    compiled: dict[FieldDescriptor, tuple[str, _Convert]] = {}
+    for field in kind.DESCRIPTOR.fields:
         convert = _scalar(field)
         if field.is_repeated:
-            compiled[field.number] = (field.json_name, _each(convert))
+            compiled[field] = (field.json_name, _each(convert))
         else:
-            compiled[field.number] = (field.json_name, convert)
-    _converters[descriptor.full_name] = compiled
+            compiled[field] = (field.json_name, convert)
+    _converters[kind] = compiled
     return compiled
 
 
@@ -84,7 +95,7 @@ def _double(value: float) -> float | str:
 
 def _scalar(field: FieldDescriptor) -> _Convert:
     if field.type == FieldDescriptor.TYPE_MESSAGE:
-        return _convert_message
+        return _convert_value if field.message_type is AnyValue.DESCRIPTOR else _convert_message
     if field.type == FieldDescriptor.TYPE_BYTES:
         return bytes.hex if field.name in _HEX_FIELDS else lambda value: base64.b64encode(value).decode("ascii")
     if field.type in _64_BIT:

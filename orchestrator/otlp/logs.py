@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope
+from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope, unsigned
 from orchestrator.signals.model import LogRecord, Scope
 
 __all__ = ("encode_logs",)
@@ -38,8 +38,8 @@ def encode_logs(resource: Resource, records: Mapping[Scope, Iterable[LogRecord]]
 
 
 def _fill(target: logs_pb2.LogRecord, record: LogRecord) -> None:
-    target.time_unix_nano = record.time_unix_nano
-    target.observed_time_unix_nano = record.observed_time_unix_nano
+    target.time_unix_nano = unsigned(record.time_unix_nano)
+    target.observed_time_unix_nano = unsigned(record.observed_time_unix_nano)
     target.severity_number, target.severity_text = _SEVERITIES[record.severity]
     target.event_name = record.event_name
     if record.body:

@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope
+from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope, signed, unsigned
 from orchestrator.signals.model import HistogramPoint, Metric, NumberPoint, Scope
 
 __all__ = ("encode_metrics",)
@@ -45,11 +45,11 @@ def _add_numbers(data_points: Any, metric: Metric, start: int) -> None:
     for point in metric.points:
         assert isinstance(point, NumberPoint)  # noqa: S101 - narrows the type; the instrument decides it
         time = metric.time_unix_nano if point.time_unix_nano is None else point.time_unix_nano
-        data_point = data_points.add(start_time_unix_nano=start, time_unix_nano=time)
+        data_point = data_points.add(start_time_unix_nano=unsigned(start), time_unix_nano=unsigned(time))
         if isinstance(point.value, float):
             data_point.as_double = point.value
         else:
-            data_point.as_int = point.value
+            data_point.as_int = signed(point.value)
         add_attributes(data_point.attributes, point.attributes)
 
 
@@ -57,11 +57,14 @@ def _fill_histogram(target: metrics_pb2.Metric, metric: Metric) -> None:
     target.histogram.aggregation_temporality = _CUMULATIVE
     for point in metric.points:
         assert isinstance(point, HistogramPoint)  # noqa: S101 - narrows the type; the instrument decides it
+        counts = [unsigned(count) for count in point.counts]
         data_point = target.histogram.data_points.add(
-            start_time_unix_nano=metric.start_unix_nano, time_unix_nano=metric.time_unix_nano, count=sum(point.counts)
+            start_time_unix_nano=unsigned(metric.start_unix_nano),
+            time_unix_nano=unsigned(metric.time_unix_nano),
+            count=unsigned(sum(counts)),
         )
         data_point.explicit_bounds.extend(point.bounds)
-        data_point.bucket_counts.extend(point.counts)
+        data_point.bucket_counts.extend(counts)
         if point.sum is not None:
             data_point.sum = point.sum
         add_attributes(data_point.attributes, point.attributes)

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 i
 from opentelemetry.proto.profiles.v1development import profiles_pb2
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope
+from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope, signed, unsigned
 from orchestrator.signals.model import KERNEL, AttributeValue, Frame, Profile, Scope, ValueType
 from parsers.escapes import to_bytes
 
@@ -45,13 +45,13 @@ def _fill(target: profiles_pb2.Profile, profile: Profile, dictionary: _Dictionar
     dictionary.value_type(target.sample_type, profile.sample_type)
     if profile.period_type is not None:
         dictionary.value_type(target.period_type, profile.period_type)
-        target.period = profile.period
-    target.time_unix_nano = profile.time_unix_nano
-    target.duration_nano = profile.duration_nano
+        target.period = signed(profile.period)
+    target.time_unix_nano = unsigned(profile.time_unix_nano)
+    target.duration_nano = unsigned(profile.duration_nano)
     target.profile_id = random.getrandbits(128).to_bytes(16, "big")
     for sample in profile.samples:
         added = target.samples.add(stack_index=dictionary.stack(sample.stack))
-        added.values.append(sample.value)
+        added.values.append(signed(sample.value))
         added.attribute_indices.extend(dictionary.attribute(*item) for item in sample.attributes.items())
 
 
@@ -111,7 +111,7 @@ class _Dictionary:
             attributes = {"profile.frame.type": frame.type, "ebpf.module": "" if mapping else _told_module(frame)}
             indices = [self.attribute(key, value) for key, value in attributes.items() if value]
             function = self._function(frame.name) if frame.name else 0
-            location = self._tables.location_table.add(mapping_index=mapping, address=frame.address)
+            location = self._tables.location_table.add(mapping_index=mapping, address=unsigned(frame.address))
             location.attribute_indices.extend(indices)
             if function:
                 location.lines.add(function_index=function)

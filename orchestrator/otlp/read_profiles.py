@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 # What a Resource says of one process; all else is true of the whole host.
 _OF_A_PROCESS = ("process.pid", "process.executable.name", "process.executable.path", "container.id")
-_FRAME_TYPES: dict[Any, FrameType] = {"kernel": "kernel", "native": "native"}
+_FRAME_TYPES: dict[str, FrameType] = {"kernel": "kernel", "native": "native"}
 
 
 def parse_profiles(line: bytes) -> ExportProfilesServiceRequest:
@@ -116,7 +116,8 @@ class _Dictionary:
     def _frames(self, location: profiles_pb2.Location) -> list[Frame]:
         """The function at a place in a file, before it those that were inlined there."""
         told = self.attributes(location.attribute_indices)
-        kind = _FRAME_TYPES.get(told.get("profile.frame.type"), "")
+        frame_type = told.get("profile.frame.type")
+        kind = _FRAME_TYPES.get(frame_type, "") if isinstance(frame_type, str) else ""
         mapping = _at(self._mappings, location.mapping_index, "mapping")
         module = self._string(mapping.filename_strindex) or str(told.get("ebpf.module", ""))
         if kind == "kernel":

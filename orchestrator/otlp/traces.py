@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope
+from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope, unsigned
 from orchestrator.signals.model import Scope, Span, SpanContext
 from orchestrator.signals.values import readable
 
@@ -48,7 +48,8 @@ def _fill(target: trace_pb2.Span, span: Span) -> None:
         target.trace_state = span.trace_state
     target.name = readable(span.name)
     target.kind = _KINDS[span.kind]
-    target.start_time_unix_nano, target.end_time_unix_nano = span.start_unix_nano, span.end_unix_nano
+    target.start_time_unix_nano = unsigned(span.start_unix_nano)
+    target.end_time_unix_nano = unsigned(span.end_unix_nano)
     add_attributes(target.attributes, span.attributes)
     for link in span.links:
         _add_link(target, link)

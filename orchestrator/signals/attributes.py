@@ -18,6 +18,8 @@ INT64 = range(-(2**63), 2**63)
 
 def number(value: Any) -> int:
     """An integer as bpftrace prints it: also as a string (0.24 and later, above 2^53) or as a boolean."""
+    if type(value) is int:  # nearly all of them
+        return value
     if isinstance(value, (int, str)):
         return int(value)
     raise TypeError(f"not a number: {value!r:.40}")
@@ -38,13 +40,28 @@ def _decode(rule: Attribute) -> Callable[[Any], AttributeValue | None]:
     if isinstance(rule, Field) and rule.scale:
         factor = Fraction(rule.scale)
         return lambda value: float(value * factor)
-    return lambda value: _fit(value) if isinstance(value, int) else value
+    return _as_it_is
+
+
+def _as_it_is(value: Any) -> AttributeValue:
+    return _fit(value) if isinstance(value, int) else value
+
+
+def _number_setter(attribute: str) -> Setter:
+    """For most fields of most events."""
+
+    def put(value: Any, attributes: dict[str, AttributeValue]) -> None:
+        attributes[attribute] = _fit(number(value))
+
+    return put
 
 
 def compile_attribute(rule: Attribute, *, is_number: bool) -> Setter:
     """Make the function that puts what ``rule`` says of a value into a dict."""
     attribute, omit, decode = rule.attribute, rule.omit, _decode(rule)
     also = [(name, DECODERS[decoder]) for name, decoder in rule.also.items()]
+    if is_number and attribute is not None and omit is None and not also and decode is _as_it_is:
+        return _number_setter(attribute)
 
     def put(value: Any, attributes: dict[str, AttributeValue]) -> None:
         if is_number:

@@ -26,6 +26,8 @@ __all__ = ("ExchangeCounts", "ExchangeReader")
 
 # At 10,000 segments a second all of a second is held back, to be put in order.
 _HELD = 50_000
+# Of thousands of connections, looking at each takes milliseconds.
+_EXPIRE_EVERY = 1_000_000_000
 
 
 class _Begun(NamedTuple):
@@ -73,7 +75,7 @@ class ExchangeReader:
         self._order: Reorder[_Piece] = Reorder(most=_HELD)
         self._connections: OrderedDict[int, Connection] = OrderedDict()
         self._timeout = round(rule.timeout * 1e9)
-        self._offset = 0
+        self._offset = self._expired = 0
         self.counts = ExchangeCounts()
         self.events = {tag, rule.end}
 
@@ -91,8 +93,12 @@ class ExchangeReader:
         """The spans that leave now that it is so late; what nothing was heard of for long is given up."""
         now = now_unix_nano - self._offset
         yield from self._go_on(self._order.until(now))
+        if 0 <= now - self._expired < _EXPIRE_EVERY:
+            return
+        self._expired = now
         for connection in list(self._connections.values()):
-            yield from self._spans(connection.expire(now, self._timeout))
+            if given_up := connection.expire(now, self._timeout):
+                yield from self._spans(given_up)
 
     def close(self) -> Iterator[Span]:
         """What is left at the end."""
@@ -133,14 +139,17 @@ class ExchangeReader:
         if piece.segment is None:
             ended = self._connections.pop(piece.connection, None)
             return ended.end(piece.time, *piece.end) if ended is not None else []
-        connection = self._connections.get(piece.connection)
+        segment, connection = piece.segment, self._connections.get(piece.connection)
         found: list[Exchange] = []
+        if connection is not None and _is_another(connection, segment):
+            found = self._connections.pop(piece.connection).flush()
+            connection = None
         if connection is None:
-            found = self._make_room()
+            found += self._make_room()
             connection = self._connections[piece.connection] = Connection(self.counts)
         else:
             self._connections.move_to_end(piece.connection)
-        return [*found, *connection.feed(piece.segment, piece.begun)]
+        return found + connection.feed(segment, piece.begun)
 
     def _make_room(self) -> list[Exchange]:
         """Give up the connection that was quiet for longest, if there are too many."""
@@ -162,3 +171,8 @@ class ExchangeReader:
             if shape.keeps(span):
                 self.counts.kept += 1
                 yield span
+
+
+def _is_another(connection: Connection, segment: Segment) -> bool:
+    """Whether a connection with the same number begins: the end of the one before it was lost."""
+    return not segment.last and segment.position < connection.passed(outgoing=segment.outgoing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from orchestrator.signals.http_decoders import http_path, redacted_query
+from orchestrator.signals.http_decoders import redacted_query
 from orchestrator.signals.logs import TRUNCATED
 from orchestrator.signals.model import AttributeValue
 from parsers.http1 import Exchange
@@ -19,6 +19,8 @@ _OTHER = "_OTHER"
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::(?P<port>\d{1,5}))?")
 # http://user:password@host/path?query
 _ABSOLUTE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)")
+_QUERY = re.compile(r"[?#]")
+_WHOLE_QUERY = 2  # the option's number
 _CREDENTIALS = "REDACTED:REDACTED@"
 _HTTP_PORT = 80
 # What answers no more; the conventions leave the words to the instrumentation.
@@ -43,10 +45,13 @@ class Http:
         attributes["http.request.method"] = method
         if method == _OTHER:
             attributes["http.request.method_original"] = exchange.method
-        attributes.update(self._target(exchange))
-        attributes.update(_server_of(exchange, attributes))
+        absolute = _ABSOLUTE.match(exchange.target)
+        query = self._query_of(exchange.target)
+        if method != "CONNECT":
+            attributes.update(_target(exchange.target, absolute, query))
+        attributes.update(_server_of(exchange, absolute, attributes))
         if not exchange.server:
-            attributes["url.full"] = self._full(exchange, attributes)
+            attributes["url.full"] = _full(exchange, absolute, query, attributes)
         attributes.update(_answer(exchange))
         if exchange.version:
             attributes["network.protocol.version"] = exchange.version
@@ -61,37 +66,44 @@ class Http:
             fields["traceparent"] = exchange.traceparent[0]
         return attributes, fields
 
-    def _target(self, exchange: Exchange) -> Attributes:
-        absolute = _ABSOLUTE.match(exchange.target)
-        found: Attributes = {"url.scheme": absolute["scheme"].lower() if absolute else "http"}
-        if exchange.method == "CONNECT":
-            return {}
-        if (path := http_path(_ABSOLUTE.sub("", exchange.target, count=1) or "/")) is not None:
-            found["url.path"] = path
-        if query := self._query_of(exchange.target):
-            found["url.query"] = query
-        return found
-
     def _query_of(self, target: str) -> str:
+        """As much of the query as is wanted."""
+        if not self._query:
+            return ""
         query = target.partition("#")[0].partition("?")[2]
-        return ("", redacted_query(query), query)[self._query]
+        return query if self._query == _WHOLE_QUERY else redacted_query(query)
 
-    def _full(self, exchange: Exchange, attributes: Attributes) -> str:
-        """The URL without credentials, and with as much of its query as is wanted."""
-        target = exchange.target
-        if exchange.method == "CONNECT":
-            return target
-        absolute = _ABSOLUTE.match(target)
-        if absolute is not None:
-            user, at, host = absolute["authority"].rpartition("@")
-            authority = f"{_CREDENTIALS if at and user else ''}{host}"
-            base = f"{absolute['scheme']}://{authority}"
-        else:
-            host = exchange.request_headers.get("host") or _authority(attributes)
-            base = f"http://{host.rpartition('@')[2]}"
-        query = self._query_of(target)
-        path = re.split(r"[?#]", target[absolute.end() :] if absolute else target, maxsplit=1)[0]
-        return f"{base}{path if path != '*' else ''}{'?' + query if query else ''}"
+
+def _path(target: str, absolute: re.Match[str] | None) -> str:
+    return _QUERY.split(target[absolute.end() :] if absolute else target, maxsplit=1)[0]
+
+
+def _target(target: str, absolute: re.Match[str] | None, query: str) -> Attributes:
+    found: Attributes = {"url.scheme": absolute["scheme"].lower() if absolute else "http"}
+    path = _path(target, absolute)
+    if absolute and not path:
+        path = "/"
+    if path.startswith("/"):
+        found["url.path"] = path
+    if query:
+        found["url.query"] = query
+    return found
+
+
+def _full(exchange: Exchange, absolute: re.Match[str] | None, query: str, attributes: Attributes) -> str:
+    """The URL without credentials, and with as much of its query as is wanted."""
+    target = exchange.target
+    if exchange.method == "CONNECT":
+        return target
+    if absolute is not None:
+        user, at, host = absolute["authority"].rpartition("@")
+        authority = f"{_CREDENTIALS if at and user else ''}{host}"
+        base = f"{absolute['scheme']}://{authority}"
+    else:
+        host = exchange.request_headers.get("host") or _authority(attributes)
+        base = f"http://{host.rpartition('@')[2]}"
+    path = _path(target, absolute)
+    return f"{base}{path if path != '*' else ''}{'?' + query if query else ''}"
 
 
 def _authority(attributes: Attributes) -> str:
@@ -99,11 +111,10 @@ def _authority(attributes: Attributes) -> str:
     return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
-def _server_of(exchange: Exchange, attributes: Attributes) -> Attributes:
+def _server_of(exchange: Exchange, absolute: re.Match[str] | None, attributes: Attributes) -> Attributes:
     """Whom the client means: by the URL or Host, else the address of the connection."""
     side = "local" if exchange.server else "peer"
     address, port = attributes.get(f"network.{side}.address"), attributes.get(f"network.{side}.port")
-    absolute = _ABSOLUTE.match(exchange.target)
     named = absolute["authority"].rpartition("@")[2] if absolute else exchange.request_headers.get("host", "")
     match = _AUTHORITY.fullmatch(exchange.target if exchange.method == "CONNECT" else named)
     found = {"server.address": match["host"].strip("[]") if match else address, "server.port": port}

@@ -55,7 +55,7 @@ class EventReader:
             self._keep(tag, (number(time), number(pid)), number(position), to_bytes(text))
             return None
         event = self._events[tag]
-        parts = self._waiting.pop((number(data[1]), number(data[2])), {}) if event.has_parts else {}
+        parts = self._waiting.pop((number(data[1]), number(data[2])), {}) if event.has_parts(data) else {}
         return event.read(data, parts, moment)
 
     def read_text(self, text: str) -> None:
@@ -89,7 +89,13 @@ class _CompiledEvent:
         self._parts = [
             (tag, part, compile_attribute(part, is_number=False), string_limit) for tag, part in event.parts.items()
         ]
-        self.has_parts = bool(event.parts)
+        # Where in the tuple the size of each part stands, if it stands there.
+        self._sizes = {tag: self._names.index(part.size) + 1 for tag, part in event.parts.items() if part.size}
+
+    def has_parts(self, data: Sequence[Any]) -> bool:
+        """Whether parts were printed before it. Of two events of one time and pid only one may have any."""
+        sizes = self._sizes
+        return len(sizes) < len(self._parts) or any(number(data[index]) for index in sizes.values())
 
     def read(self, data: Sequence[Any], parts: Mapping[str, Pieces], moment: Moment) -> LogRecord:
         values = data[1:]
@@ -101,7 +107,7 @@ class _CompiledEvent:
         named = {name: number(values[index]) if is_number else values[index] for index, name, is_number in self._fields}
         truncated = []
         for tag, part, put, string_limit in self._parts:
-            size = number(values[self._names.index(part.size)]) if part.size else None
+            size = number(data[self._sizes[tag]]) if tag in self._sizes else None
             joined, whole = _join(parts.get(tag, {}), part, size, string_limit)
             if joined:
                 put(joined, attributes)

@@ -39,14 +39,14 @@ class Operations:
         if event in self._by_event:
             return None, list(self._by_event[event].take(event, record, moment))
         if self.spans is None or event not in self.spans.events:
-            return self._in_context(record), ()
-        spans = list(self.spans.take(event, record))
-        return (self._in_context(record) if self.spans.keeps_log(event) else None), spans
+            return self._in_context(record, moment), ()
+        spans = list(self.spans.take(event, record, moment))
+        return (self._in_context(record, moment) if self.spans.keeps_log(event) else None), spans
 
-    def _in_context(self, record: LogRecord) -> LogRecord:
+    def _in_context(self, record: LogRecord, moment: Moment) -> LogRecord:
         """With the span that is open on its thread, where that is certain."""
         thread = thread_of(record)
-        context = None if thread is None else self._active.context_of(thread, record.time_unix_nano)
+        context = None if thread is None else self._active.context_of(thread, record.time_unix_nano - moment.offset)
         return record if context is None else replace(record, context=context)
 
     def expire(self, now: int) -> Iterator[Span]:

@@ -41,9 +41,10 @@ class SpanCounts:
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """A beginning (with its identity, if it can be known yet) or an end."""
+    """A beginning (with its identity, if it can be known yet) or an end; ``time`` is the kernel's."""
 
     record: LogRecord
+    time: int
     key: tuple[Hashable, ...]
     is_end: bool
     identity: Identity | None = None
@@ -68,38 +69,41 @@ class WholeSpans:
 
 
 class PairedSpans:
-    """Pairs beginnings and ends. What comes is first read (``half``), and paired when its turn comes (``pair``)."""
+    """Pairs beginnings and ends. What comes is first read (``half``), and paired when its turn comes (``pair``).
+
+    All times are the kernel's but those of the spans: Unix time is set now and then, also between two halves.
+    """
 
     def __init__(self, rule: Rule, bits: Bits, counts: SpanCounts, active: ActiveSpans) -> None:
         self._rule, self._counts, self._active = rule, counts, active
-        self._waiting: Waiting[Half] = Waiting(rule.waiting, last=rule.order == "lifo")
+        self._is_lifo = rule.order == "lifo"
+        self._waiting: Waiting[Half] = Waiting(rule.waiting, last=self._is_lifo)
         self._timeout = round(rule.timeout * 1e9)
         # Both halves have the same key: so they are of one thread if it is part of it.
         self._thread = next((index for index, name in enumerate(rule.key) if name in THREAD_NAMES), None)
         self.shape = Shape(rule, bits)
 
-    def half(self, record: LogRecord, *, is_end: bool) -> Half:
+    def half(self, record: LogRecord, time: int, *, is_end: bool) -> Half:
         """Read one of the two events, as soon as it comes. Raises ValueError or TypeError if it has no key."""
         key = tuple(_hashable(_value(record, name)) for name in self._rule.key)
-        half = Half(record, key, is_end, None if is_end else self._begin(record))
+        half = Half(record, time, key, is_end, None if is_end else self._begin(record))
         tid = self._tid(half)
         if tid is not None and is_end:
-            self._active.end(tid, (id(self), key), record.time_unix_nano)
+            self._active.end(tid, (id(self), key), time, last=self._is_lifo)
         elif tid is not None and half.identity is not None:
-            self._active.begin(tid, half.identity.context, record.time_unix_nano, (id(self), key))
+            self._active.begin(tid, half.identity.context, time, (id(self), key))
         return half
 
     def pair(self, half: Half) -> Iterator[Span]:
         """The span that the next event in time completes."""
-        time = half.record.time_unix_nano
-        self.expire(time)
+        self.expire(half.time)
         if not half.is_end:
-            evicted = self._waiting.add(half.key, time, half)
+            evicted = self._waiting.add(half.key, half.time, half)
             if evicted is not None:
                 self._counts.evicted += 1
                 self._forget(evicted)
             return
-        begun = self._waiting.take(half.key, time)
+        begun = self._waiting.take(half.key, half.time)
         if begun is None:
             self._counts.unpaired_ends += 1
         else:
@@ -127,14 +131,14 @@ class PairedSpans:
             {**first.attributes, **last.attributes},
             {**first.fields, **last.fields},
             first.time_unix_nano,
-            last.time_unix_nano,
+            first.time_unix_nano + ended.time - begun.time,
             begun.identity,
         )
 
     def _forget(self, begun: Half) -> None:
         tid = self._tid(begun)
-        if tid is not None:
-            self._active.end(tid, (id(self), begun.key), begun.record.time_unix_nano)
+        if tid is not None and begun.identity is not None:
+            self._active.forget(tid, begun.identity.context)
 
     def _tid(self, half: Half) -> int | None:
         tid = None if self._thread is None else half.key[self._thread]

@@ -68,8 +68,12 @@ class _SpanMetric:
         return Metric(rule.name, rule.unit, rule.description, instrument, start, time, points, tuple(rule.attributes))
 
     def _series_of(self, attributes: Mapping[str, AttributeValue]) -> _Series:
-        key = tuple(_hashable(attributes.get(name)) for name in self._rule.attributes)
-        found = self._series.get(key)
+        key = tuple(map(attributes.get, self._rule.attributes))
+        try:
+            found = self._series.get(key)
+        except TypeError:  # a list
+            key = tuple(map(_hashable, key))
+            found = self._series.get(key)
         if found is None and len(self._series) < self._rule.limit:
             chosen = {name: attributes[name] for name in self._rule.attributes if name in attributes}
             found = self._series[key] = self._new(chosen)

@@ -63,7 +63,7 @@ class Shape:
         return Span(
             context=who.context,
             parent=who.parent,
-            name=_name(rule.name, {**fields, **everything}),
+            name=_name(rule.name, everything, fields),
             kind=rule.kind,
             start_unix_nano=start,
             end_unix_nano=end,
@@ -82,9 +82,9 @@ def _context(name: str, attributes: Attributes, fields: Attributes) -> SpanConte
     return parse_traceparent(value) if isinstance(value, str) else None
 
 
-def _name(template: str, attributes: Attributes) -> str:
+def _name(template: str, attributes: Attributes, fields: Attributes) -> str:
     """``{http.request.method} {http.route}`` -> ``GET /users/{id}``, or ``GET`` where no route is known."""
-    name = _PLACEHOLDER.sub(lambda match: _show(attributes.get(match[1], "")), template)
+    name = _PLACEHOLDER.sub(lambda match: _show(attributes.get(match[1], fields.get(match[1], ""))), template)
     return " ".join(name.split()) or _NAMELESS
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from config.manifest import Span as Rule
 from orchestrator.signals.active_spans import ActiveSpans
+from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import LogRecord, Metric, Span
 from orchestrator.signals.reorder import Reorder
 from orchestrator.signals.span_events import Half, PairedSpans, SpanCounts, WholeSpans
@@ -19,7 +20,7 @@ __all__ = ("SpanReader",)
 class SpanReader:
     """Reads the spans of one signal: give it each record of its ``events`` (tags, and names of printed lines).
 
-    ``active`` is told of those whose two halves are certain to be of one thread.
+    ``active`` is told of those whose two halves are certain to be of one thread, by the kernel's times.
 
     Halves of spans are held back for a second, until no CPU can have an earlier one: an end that is read before its
     beginning finds it, and none is given the beginning of another. ``bits``: the source of random ids.
@@ -35,6 +36,7 @@ class SpanReader:
         self._pairs: list[PairedSpans] = []
         self._shapes: list[Shape] = []
         self._logged = {event for rule in rules if rule.log for event in (rule.event, rule.end)}
+        self._offset = 0
         self._order: Reorder[tuple[PairedSpans, Half]] = Reorder()
         for rule in rules:
             self._learn(rule, bits)
@@ -56,8 +58,10 @@ class SpanReader:
         """Whether the records of an event leave as log records too."""
         return event in self._logged or event not in self.events
 
-    def take(self, event: str, record: LogRecord) -> Iterator[Span]:
-        """The spans that leave now that ``record`` has come."""
+    def take(self, event: str, record: LogRecord, moment: Moment) -> Iterator[Span]:
+        """The spans that leave now that ``record`` has come; ``moment``: that when it was read."""
+        self._offset = moment.offset
+        time = record.time_unix_nano - moment.offset
         for whole in self._whole.get(event, ()):
             try:
                 span = whole.span(record)
@@ -67,17 +71,18 @@ class SpanReader:
                 yield from self._leave(whole.shape, span)
         for pairs, is_end in self._halves.get(event, ()):
             try:
-                half = pairs.half(record, is_end=is_end)
+                half = pairs.half(record, time, is_end=is_end)
             except (ValueError, TypeError):
                 self.counts.unreadable += 1
             else:
-                yield from self._pair(self._order.add(record.time_unix_nano, (pairs, half)))
+                yield from self._pair(self._order.add(time, (pairs, half)))
 
     def expire(self, now_unix_nano: int) -> Iterator[Span]:
         """The spans that leave now that it is so late, by the clock of the records; beginnings are given up."""
-        yield from self._pair(self._order.until(now_unix_nano))
+        now = now_unix_nano - self._offset
+        yield from self._pair(self._order.until(now))
         for pairs in self._pairs:
-            pairs.expire(now_unix_nano)
+            pairs.expire(now)
 
     def close(self) -> Iterator[Span]:
         """The spans that were held back; what still waits is counted."""

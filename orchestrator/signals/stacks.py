@@ -35,12 +35,14 @@ UNKNOWN_STACKS = StackMap(
 class StackCounts:
     """``stacks`` that became samples, how many of them hold frames without a symbol, and how many may have been cut.
 
+    ``missing``: those without any frame, which the kernel could not store (its table has a place for each hash).
     ``unmade``: those of maps whose values cannot be added up, in the last print of each map.
     """
 
     stacks: int = 0
     unresolved: int = 0
     truncated: int = 0
+    missing: int = 0
     unmade: dict[str, int] = field(default_factory=dict)
 
 
@@ -131,6 +133,7 @@ class StackReader:
     def _count(self, stack: Stack) -> None:
         counts, depth = self._counts, self._rule.depth
         counts.stacks += 1
+        counts.missing += not stack
         counts.unresolved += any(not frame.name for frame in stack)
         kernel = sum(frame.type == "kernel" for frame in stack)
         counts.truncated += kernel >= depth or len(stack) - kernel >= depth

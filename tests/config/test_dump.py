@@ -49,7 +49,7 @@ EVERY_WORD = Manifest(
         "least": DurationParameter(help="A time", default="10ms"),
         "flag": BoolParameter(help="yes", default=True),
         "word": ChoiceParameter(help="One of", default="on", choices={"on": 1, "off": 0, "null": 2}),
-        "comm": StringParameter(help="Text", default="'\"\\ \t", pattern="[ -~]*"),
+        "comm": StringParameter(help="Text", default="'\"\\ \t", pattern="[ -~]*", expected="any text"),
     },
     host={
         "btf": HostFact(btf="required"),

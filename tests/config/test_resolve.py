@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import pytest
+
 from config.dump import as_yaml
 from config.manifest import Exchange, Keep, Key, Manifest, Span, SpanShape, StackMap, StackProfile
 from config.parameters import Value
@@ -61,6 +64,12 @@ def test_numbers_that_stand_there_already_are_kept() -> None:
     )
     assert asked_parameters(fixed) == set()
     assert resolve(fixed, VALUES) == fixed
+
+
+@pytest.mark.parametrize("frequency", [0, -99])
+def test_a_frequency_of_nothing(frequency: int) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r">= 1 .*frequency"):
+        msgspec.convert(msgspec.to_builtins(manifest(stacks=stacks(frequency))), Manifest)
 
 
 def test_stacks_without_a_frequency_have_none() -> None:

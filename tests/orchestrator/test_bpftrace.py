@@ -111,6 +111,12 @@ def test_read_version_runs_the_binary(fp: FakeProcess) -> None:
     assert bpftrace.read_version("/usr/bin/bpftrace") == Version(0, 23, 2)
 
 
+def test_read_version_runs_the_binary_once(fp: FakeProcess) -> None:
+    fp.register(["/opt/bpftrace", "--version"], stdout="bpftrace v0.23.2\n")
+    assert [bpftrace.read_version("/opt/bpftrace") for _ in range(3)] == [Version(0, 23, 2)] * 3
+    assert fp.call_count(["/opt/bpftrace", "--version"]) == 1
+
+
 def test_read_version_of_something_else_is_unknown(fp: FakeProcess) -> None:
     fp.register(["/bin/true", "--version"], stdout="true (GNU coreutils) 9.1\n")
     fp.register(["/bin/false", "--version"], stdout="v0.27.1", returncode=1)
@@ -475,3 +481,17 @@ def test_explain_is_safe_to_print_and_to_format() -> None:
     said = complaints.explain(["ERROR: tracepoint not found: {0}\x1b[31m"], 1)
     assert "{0}\\x1b[31m" in said
     assert said.isprintable()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        ["~~~~~~~~~~"],
+        ["stdin:105:1-33: WARNING: expanded from", "/@call[tid].0 != 0/", "~~~~~~~~~~~~~~~~~~~"],
+        ["  "],
+    ],
+)
+def test_what_is_left_of_a_message_whose_beginning_is_forgotten_is_not_told(rest: list[str]) -> None:
+    """Of much that 0.27 says, only the last lines are kept."""
+    assert complaints.worth_telling([*rest, *HARMLESS_27]) == []
+    assert complaints.worth_telling([*rest, "ERROR: something"]) == ["ERROR: something"]

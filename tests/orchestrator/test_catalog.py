@@ -48,6 +48,12 @@ events:
 """
 
 
+def sampled(frequency: str) -> str:
+    """Stacks of so many samples a second, before the events."""
+    profile = f"{{type: samples, unit: count, frequency: {frequency}}}"
+    return f"stacks:\n  scratch: {{keys: [{{type: kstack}}], profiles: [{profile}]}}\nevents:\n"
+
+
 def pair(folder: Path, bt: str = BT, yaml: str = YAML, name: str = "things") -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.bt").write_text(bt)
@@ -368,6 +374,12 @@ def test_a_program_that_is_no_text(tmp_path: Path) -> None:
         ('bpftrace: "0.17"\n', "", ["bpftrace is missing"]),
         ("events:\n", "texts:\n  scrach: {name: ebpf.x}\nevents:\n", ["no map @scrach", "did you mean scratch"]),
         ("events:\n", "stacks:\n  stack: {keys: [{type: kstack}]}\nevents:\n", ["no map @stack"]),
+        ("events:\n", sampled("pid"), ["stacks.scratch: frequency: parameter 'pid' may be 0 or less"]),
+        (
+            "{type: int, default: 0, help: Only this one}\n",
+            "{type: bool, default: false, help: h}\n" + sampled("pid").removesuffix("events:\n"),
+            ["stacks.scratch: frequency: parameter 'pid' is no int"],
+        ),
         ("{attribute: process.pid, decode: same}", "{attribute: p, decode: c_string}", ["takes bytes", "value is int"]),
         ("{attribute: process.pid}", "{attribute: a, decode: basename}", ["takes string", "value is int"]),
         ("{attribute: process.pid}", "{attribute: a, also: {a: same}}", ["two values are called 'a'"]),
@@ -403,8 +415,20 @@ def test_a_pair_whose_halves_do_not_fit(tmp_path: Path, old: str, new: str, word
         assert word in message
 
 
+def test_a_frequency_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"things.yaml:\d+: stacks.scratch.profiles.0.frequency: expected `int` >= 1"):
+        load_signal(pair(tmp_path, yaml=YAML.replace("events:\n", sampled("0"))))
+
+
 def test_a_copy_of_a_built_in_pair_can_be_run_from_its_files(tmp_path: Path) -> None:
     folder = load_signal("exec").path.parent
     for suffix in ("bt", "yaml"):
         shutil.copy(folder / f"exec.{suffix}", tmp_path / f"mine.{suffix}")
     assert load_signal(str(tmp_path / "mine.bt")).name == "mine"
+
+
+def test_an_empty_manifest_is_none(tmp_path: Path) -> None:
+    """`show FILE.bt --manifest > FILE.yaml`: the shell makes the file first."""
+    (tmp_path / "a.bt").write_text("BEGIN { @x = count(); }")
+    (tmp_path / "a.yaml").touch()
+    assert "x" in load_signal(str(tmp_path / "a.bt")).manifest.metrics

@@ -23,7 +23,7 @@ from orchestrator.otlp.json_format import to_json
 from orchestrator.otlp.profiles import encode_profiles
 from orchestrator.recording import Header, Recorder
 from orchestrator.signals.clock import Moment
-from orchestrator.signals.model import Profile, Scope, ValueType
+from orchestrator.signals.model import Frame, Profile, Scope, ValueType
 from tests.orchestrator.formats.made import (
     IN_KERNEL,
     IN_LIBC,
@@ -133,6 +133,18 @@ def test_output(convert: Any) -> None:
     assert Path("out.txt").read_text() == FOLDED
     code, out, _ = convert(WINDOWS, "--to", "pprof", "--output", "-")
     assert (code, types(parse_pprof(out))) == (0, ["samples/count", "cpu/nanoseconds"])
+
+
+@pytest.mark.parametrize("to", ["pprof", "folded", "speedscope"])
+def test_names_that_are_no_utf_8(convert: Any, to: str) -> None:
+    strange = (Frame("main", 1, "native", "/opt/caf\udce9.so"),)
+    code, _, said = convert(line(cpu(sample(strange, 1))), "--to", to, file=os.fsdecode(b"caf\xe9.jsonl"))
+    assert code == 0
+    assert said.startswith("samples 1 count: 1 samples of 1 stacks -> ")
+    if to == "speedscope":
+        document = json.loads(Path(os.fsdecode(b"caf\xe9.speedscope.json")).read_bytes())
+        assert document["name"] == r"caf\xe9.jsonl"
+        assert document["shared"]["frames"][1] == {"name": "main", "file": r"/opt/caf\xe9.so"}
 
 
 def test_all_formats_agree(convert: Any) -> None:

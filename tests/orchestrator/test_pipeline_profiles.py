@@ -219,7 +219,7 @@ def test_our_own_metrics_tell_which_stacks_are_not_whole(lines: Lines) -> None:
     ]
     assert 0 < len(nameless) <= stacks.stacks
     own = sink.snapshots[-1][OWN_SCOPE.name]["ebpf_stacks_incomplete_total"]
-    assert values(own, "ebpf.stack.state") == {("unresolved",): len(nameless), ("truncated",): 0}
+    assert values(own, "ebpf.stack.state") == {("unresolved",): len(nameless), ("truncated",): 0, ("missing",): 0}
 
 
 def test_other_signals_of_the_same_process_lose_nothing(lines: Lines) -> None:

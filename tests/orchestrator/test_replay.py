@@ -781,3 +781,12 @@ def test_a_recording_that_was_damaged_is_no_traceback(orchestrate: Orchestrate, 
     done = orchestrate("run.rec")
     assert done.code in {0, 1, 2}
     assert done.err
+
+
+@pytest.mark.parametrize("kind", ["resourceLogs", "resourceSpans", "resourceProfiles", "resourceMetrics"])
+def test_otlp_is_no_recording(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "undelivered.jsonl").write_text(f'{{"{kind}":[]}}\n')
+    assert main(["replay", str(tmp_path / "undelivered.jsonl"), "--output", "-"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "is OTLP already" in err

@@ -128,9 +128,9 @@ def test_the_most_frequent_problems_are_said(pipeline: Pipeline) -> None:
 
 def test_what_was_not_delivered_is_said() -> None:
     assert not_delivered(FakeSender(kept_items=1500, rejected=2, lost_items=3)) == [
-        "1,500 records and points were not delivered; they are kept in undelivered.jsonl",
-        "the receiver refused 2 records and points",
-        "3 records and points were neither delivered nor kept",
+        "1,500 records, points, spans and profiles were not delivered; they are kept in undelivered.jsonl",
+        "the receiver refused 2 records, points, spans and profiles",
+        "3 records, points, spans and profiles were neither delivered nor kept",
     ]
 
 

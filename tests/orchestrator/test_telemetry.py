@@ -80,9 +80,11 @@ def test_own_metrics_of_spans_have_a_series_for_each_cause() -> None:
 def test_own_metrics_of_stacks_tell_how_many_are_not_whole() -> None:
     stream = StreamCounts()
     stream.stacks.stacks, stream.stacks.unresolved, stream.stacks.truncated = 100, 7, 2
+    stream.stacks.missing = 3
     _, _, stacks = own_metrics({"cpu": SignalCounts()}, stream, 1, 2)
     assert (stacks.name, stacks.unit, stacks.instrument) == ("ebpf_stacks_incomplete_total", "{stack}", "counter")
     assert stacks.points == [
         NumberPoint({"ebpf.stack.state": "unresolved"}, 7),
         NumberPoint({"ebpf.stack.state": "truncated"}, 2),
+        NumberPoint({"ebpf.stack.state": "missing"}, 3),
     ]

@@ -70,7 +70,7 @@ def test_a_program_with_spans_says_which_events_they_are_and_what_is_kept(
     lines = comments(capsys, str(program))
     assert section(lines, "Events and the spans they become:") == [
         "  begin to end by tid -> internal span call {thread.name}",
-        "    kept: a duration of at least slow, one trace in 10",
+        "    kept: one trace in 10",
         "    all: counter app.calls ({call}), histogram app.call.duration (s)",
         "  ebpf.query -> client span query",
         "    kept: a duration of at least 5000 ns",
@@ -106,6 +106,12 @@ def test_conversations_become_spans_of_both_sides(capsys: pytest.CaptureFixture[
     assert "  http_data (http1) -> client span {method}, child of traceparent" in found
     assert any("http.server.request.duration (s)" in line for line in found)
     assert "Events and the log records they become:" not in lines
+
+
+def test_a_filter_that_is_set_shows_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not any("kept:" in line for line in comments(capsys, "http"))
+    assert main(["show", "http", "--set", "status=5xx", "--set", "sampling=3"]) == 0
+    assert "kept: http.response.status_code of 5xx, one trace in 3" in capsys.readouterr().out
 
 
 def test_parameters_say_what_they_take(capsys: pytest.CaptureFixture[str]) -> None:

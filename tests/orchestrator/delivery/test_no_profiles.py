@@ -96,6 +96,7 @@ def test_it_is_said_once_and_everything_else_goes_on(tmp_path: Path, protocol: s
     assert arrived == [*NAMES] * ROUNDS
     (message,) = said
     assert "it takes no profiles: a Collector does with --feature-gates=service.profilesSupport" in message
+    assert "?" not in message  # one mend, and none that doubts the path
     assert (sender.sent, sender.kept_items, sender.rejected, sender.lost_items) == (3 * ROUNDS, ROUNDS, 0, 0)
     kept = [json.loads(line) for line in file.read_text().splitlines()]
     assert [names for one in kept for names in one["dictionary"]["stringTable"] if re.fullmatch(r"f\d", names)] == [
@@ -103,7 +104,7 @@ def test_it_is_said_once_and_everything_else_goes_on(tmp_path: Path, protocol: s
     ]
     assert {key for one in kept for key in one} == {"dictionary", "resourceProfiles"}
     assert undelivered(sender) == [
-        f"{ROUNDS} records and points were not delivered; they are kept in {file}",
+        f"{ROUNDS} records, points, spans and profiles were not delivered; they are kept in {file}",
     ]
 
 
@@ -113,7 +114,7 @@ def test_profiles_are_not_tried_again(protocol: str, receiving: Any) -> None:
         transport = open_transport(settings)
         outcome = transport.send(requests(0)[0], 10.0)
         transport.close()
-    assert (outcome.status, outcome.rejected) == (Status.REJECTED, 1)
+    assert (outcome.status, outcome.rejected, outcome.missing) == (Status.REJECTED, 1, "profiles")
 
 
 @pytest.mark.parametrize("kind", ["logs", "metrics", "traces"])
@@ -130,5 +131,6 @@ def test_of_other_signals_that_are_not_there_nothing_is_said_of_profiles(protoco
         transport = open_transport(settings)
         outcome = transport.send(request, 10.0)
         transport.close()
-    assert outcome.status is Status.REJECTED
+    assert (outcome.status, outcome.missing) == (Status.REJECTED, kind)
     assert "profiles" not in outcome.message
+    assert outcome.message.endswith("OTLP endpoint that takes this signal?") == (protocol != "grpc")

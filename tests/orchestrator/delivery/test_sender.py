@@ -102,6 +102,35 @@ def test_sender_says_at_once_and_keeps_what_an_absent_receiver_did_not_take(tmp_
     assert bench.kept() == ["event 0", "event 1", "event 2"]
 
 
+def test_sender_says_once_that_a_receiver_does_not_have_a_signal(tmp_path: Path) -> None:
+    """Also where the receiver's words are others each time; of another signal it is news."""
+    answers = [
+        Outcome(Status.REJECTED, 1, f"no route (request {number})", missing="traces" if number % 10 == 9 else "logs")
+        for number in range(30)
+    ]
+    receiver = Receiver(*answers, TAKEN)
+    bench = Bench(tmp_path, receiver)
+    for number in range(31):
+        bench.sender.submit(request(f"event {number}"))
+    bench.sender.finish(30)
+    assert bench.said == ["receiver: no route (request 0)", "receiver: no route (request 9)"]
+    assert receiver.taken == ["event 30"]
+
+
+def test_what_sender_says_is_bounded(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Receiver(*(Outcome(Status.REJECTED, 1, f"refused ({number})") for number in range(500))))
+    for number in range(500):
+        bench.sender.submit(request(f"event {number}"))
+    bench.sender.finish(30)
+    assert len(bench.said) == 101
+    assert bench.said[98:] == [
+        "receiver: refused (98)",
+        "receiver: refused (99)",
+        "there is more that is wrong, which is not said",
+    ]
+    assert bench.sender.kept_items == 500
+
+
 def test_sender_counts_partial_success(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Receiver(Outcome(Status.ACCEPTED, 2, "2 of 5 refused")))
     bench.sender.submit(request("mixed", items=5))

@@ -74,3 +74,11 @@ def test_a_value_without_a_stack_is_kept() -> None:
 def test_names_that_are_no_text() -> None:
     found = read(cpu(sample((Frame("a\udcff;\n"),), 1)))
     assert found["shared"]["frames"][1] == {"name": "a\\xff;\\n"}
+
+
+def test_names_that_are_no_utf_8() -> None:
+    strange = Profile(ValueType("caf\udce9", "x"), None, 0, START, 1, [sample((Frame("f", module="/caf\udce9"),), 1)])
+    document = json.loads(to_speedscope([strange], "caf\udce9.jsonl", "us@1"))
+    assert document["name"] == r"caf\xe9.jsonl"
+    assert document["profiles"][0]["name"] == r"caf\xe9"
+    assert {"name": "f", "file": r"/caf\xe9"} in document["shared"]["frames"]

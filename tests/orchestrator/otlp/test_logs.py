@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as ProtoRecord
 
 from orchestrator.otlp.common import SCHEMA_URL, make_resource
@@ -47,6 +47,24 @@ def test_encode_logs_has_one_resource_and_a_scope_each() -> None:
     assert [item.body.string_value for item in exec_logs.log_records] == ["sh -c true", "b"]
     assert tcp_logs.scope.name == TCP.name
     assert [item.event_name for item in tcp_logs.log_records] == ["x"]
+
+
+def test_numbers_that_do_not_fit() -> None:
+    encoded = encode_one(
+        time_unix_nano=-1,
+        observed_time_unix_nano=2**70,
+        attributes={"most": 2**63 - 1, "more": 2**63, "least": -(2**63), "less": -(2**63) - 1, "all": [2**64, True]},
+    )
+    assert (encoded.time_unix_nano, encoded.observed_time_unix_nano) == (0, 2**64 - 1)
+    assert {pair.key: pair.value for pair in encoded.attributes} == {
+        "most": AnyValue(int_value=2**63 - 1),
+        "more": AnyValue(string_value="9223372036854775808"),
+        "least": AnyValue(int_value=-(2**63)),
+        "less": AnyValue(string_value="-9223372036854775809"),
+        "all": AnyValue(
+            array_value=ArrayValue(values=[AnyValue(string_value="18446744073709551616"), AnyValue(bool_value=True)])
+        ),
+    }
 
 
 def test_encode_logs_times_and_event_name() -> None:

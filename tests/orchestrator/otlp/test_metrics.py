@@ -117,3 +117,18 @@ def test_metrics_of_several_scopes_stay_apart() -> None:
         (SCOPE.name, 2),
         (other.name, 1),
     ]
+
+
+@pytest.mark.parametrize(("number", "kept"), [(2**63, 2**63 - 1), (2**80, 2**63 - 1), (-(2**80), -(2**63))])
+def test_integers_that_do_not_fit(number: int, kept: int) -> None:
+    counter, gauge = encode(
+        metric("counter", [NumberPoint({}, number)]), metric("gauge", [NumberPoint({}, number, time_unix_nano=-1)])
+    )
+    assert (counter.sum.data_points[0].as_int, gauge.gauge.data_points[0].as_int) == (kept, kept)
+    assert gauge.gauge.data_points[0].time_unix_nano == 0
+
+
+def test_counts_that_do_not_fit() -> None:
+    (encoded,) = encode(metric("histogram", [HistogramPoint({}, [1.0], [-5, 2**64], None)]))
+    (point,) = encoded.histogram.data_points
+    assert (point.count, [*point.bucket_counts]) == (2**64 - 1, [0, 2**64 - 1])

@@ -133,3 +133,12 @@ def test_all_profiles_keep_the_rules(samples: list[list[Sample]]) -> None:
     request = encoded(*(profile(*one) for one in samples))
     for found, given_samples in zip(request.resource_profiles[0].scope_profiles[0].profiles, samples, strict=True):
         assert [sample.values[0] for sample in found.samples] == [sample.value for sample in given_samples]
+
+
+def test_numbers_that_do_not_fit() -> None:
+    strange = Profile(SAMPLES, CPU, 2**63, -1, 2**70, [Sample((Frame("f", 2**64),), 2**63, {"n": 2**64})])
+    request = ExportProfilesServiceRequest.FromString(encode_profiles(make_resource({}), {SCOPE: [strange]}))
+    (found,) = request.resource_profiles[0].scope_profiles[0].profiles
+    assert (found.period, found.time_unix_nano, found.duration_nano) == (2**63 - 1, 0, 2**64 - 1)
+    assert [*found.samples[0].values] == [2**63 - 1]
+    assert request.dictionary.location_table[1].address == 2**64 - 1

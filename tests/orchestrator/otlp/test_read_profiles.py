@@ -167,12 +167,22 @@ def test_inlined_functions_are_frames_before_the_one_that_holds_them() -> None:
     )
 
 
-@pytest.mark.parametrize(("kind", "shown"), [("kernel", "kernel"), ("native", "native"), ("cpython", "")])
-def test_frame_types(kind: str, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ({"stringValue": "kernel"}, "kernel"),
+        ({"stringValue": "native"}, "native"),
+        ({"stringValue": "cpython"}, ""),
+        ({"intValue": "1"}, ""),
+        ({"kvlistValue": {"values": []}}, ""),
+        ({"arrayValue": {"values": [{"kvlistValue": {}}]}}, ""),
+    ],
+)
+def test_frame_types(kind: dict[str, Any], shown: str) -> None:
     found = request(
         {
             "string": ["profile.frame.type"],
-            "attribute": [{"keyStrindex": 1, "value": {"stringValue": kind}}],
+            "attribute": [{"keyStrindex": 1, "value": kind}],
             "location": [{"attributeIndices": [1]}],
             "stack": [{"locationIndices": [1]}],
         },

@@ -16,6 +16,7 @@ from config.manifest import Span as Rule
 from orchestrator.otlp.common import SCHEMA_URL, make_resource
 from orchestrator.otlp.json_format import to_json
 from orchestrator.otlp.traces import encode_traces
+from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import LogRecord, Scope, Span, SpanContext
 from orchestrator.signals.spans import SpanReader
 
@@ -189,7 +190,14 @@ def test_whatever_was_printed_the_request_is_valid(printed: list[tuple[int, str,
         for event in ("x", "y"):
             fields: dict[str, Any] = {"took": took, "tp": header, "id": took % 3}
             record = LogRecord(base + index, base, "x", "info", "", attributes, fields)
-            found += reader.take(event, record)
+            found += reader.take(event, record, Moment(base, base))
     spans = encode([*found, *reader.close()])
     assert len(spans) == reader.counts.kept
     assert all(bool(span.trace_state) in (False, one_in > 1) for span in spans)
+
+
+def test_times_that_do_not_fit() -> None:
+    body = encode_traces(make_resource({}), {HTTP: [Span(OWN, None, "x", "internal", -5, 2**70, {"n": 2**64})]})
+    (span,) = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
+    assert (span.start_time_unix_nano, span.end_time_unix_nano) == (0, 2**64 - 1)
+    assert span.attributes[0].value == AnyValue(string_value="18446744073709551616")

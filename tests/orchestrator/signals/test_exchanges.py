@@ -58,22 +58,31 @@ class Line:
         self._wire, self._role, self._pid, self._number = wire, role, pid, number
         self._positions, self._last = [0, 0], 0
 
-    def move(self, milliseconds: float, out: int, text: str, *, size: int | None = None) -> Line:
-        """One system call of a tenth of a millisecond that ends then."""
+    def move(self, milliseconds: float, out: int, text: str, *, size: int | None = None, untold: int = 0) -> Line:
+        """One system call of a tenth of a millisecond that ends then.
+
+        ``untold``: how many bytes went the other way before it, of which it is told only now that they did.
+        """
         returned = round(milliseconds * 1e6)
         size = len(text) if size is None else size
         for offset in range(0, len(text), 190):
             piece = text[offset : offset + 196]
             self._wire.feed("http_bytes", returned, self._pid, offset, piece, time=returned)
-        addresses = ("::ffff:10.0.0.1", "::ffff:10.0.0.2")
-        self._wire.feed(
-            *("http_data", returned, self._pid, 7, self._number, out, self._role, 8080, 40000, *addresses),
-            *(self._positions[out], size, len(text), self._last, returned - 100_000, "nginx"),
-            time=returned,
-        )
+        if untold:
+            self._positions[1 - out] += untold
+            self._tell(returned, 1 - out, 0, 0)
+        self._tell(returned, out, size, len(text))
         self._positions[out] += size
         self._last = returned
         return self
+
+    def _tell(self, returned: int, out: int, size: int, captured: int) -> None:
+        addresses = ("::ffff:10.0.0.1", "::ffff:10.0.0.2")
+        self._wire.feed(
+            *("http_data", returned, self._pid, 7, self._number, out, self._role, 8080, 40000, *addresses),
+            *(self._positions[out], size, captured, self._last, returned - 100_000, "nginx"),
+            time=returned,
+        )
 
     def end(self, milliseconds: float) -> Line:
         time = round(milliseconds * 1e6)
@@ -169,6 +178,23 @@ def test_the_url_of_a_client(line: str, expected: str) -> None:
     assert span.attributes["url.full"] == expected
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (r"/a\x41%20b", r"/a\x41%20b"),
+        ("/a/../b#f?x", "/a/../b"),
+        ("http://proxied", "/"),
+        ("http://proxied?a=b", "/"),
+        ("*", None),
+    ],
+)
+def test_the_path_is_as_it_was_sent(target: str, path: str | None) -> None:
+    wire = Wire()
+    wire.connection(SERVER).move(1, 0, f"GET {target} HTTP/1.1\r\n\r\n").move(2, 1, ANSWER)
+    (span,) = wire.close()
+    assert span.attributes.get("url.path") == path
+
+
 def test_methods_without_a_convention() -> None:
     wire = Wire()
     wire.connection(SERVER).move(1, 0, "PROPFIND /x HTTP/1.1\r\n\r\n").move(2, 1, ANSWER)
@@ -197,6 +223,24 @@ def test_segments_of_two_cpus_that_are_read_in_the_wrong_order() -> None:
     asking.end(3)
     (span,) = wire.close()
     assert span.attributes["http.response.status_code"] == 200
+
+
+def test_a_connection_whose_end_was_lost_has_no_answers_of_the_next_one() -> None:
+    wire = Wire()
+    Line(wire, SERVER, 42, 1).move(1, 0, "GET /first HTTP/1.1\r\n\r\n")
+    Line(wire, SERVER, 42, 1).move(2, 0, "GET /second HTTP/1.1\r\n\r\n").move(3, 1, ANSWER).end(4)
+    found = {span.attributes["url.path"]: span.attributes.get("http.response.status_code") for span in wire.close()}
+    assert found == {"/first": None, "/second": 200}
+
+
+def test_what_was_not_told_is_told_at_the_time_of_what_ends_it() -> None:
+    """Both events have the time and the process of the call, and the bytes between them are of the second one."""
+    wire = Wire()
+    line = wire.connection(CLIENT).move(1, 1, "GET /large HTTP/1.1\r\n\r\n")
+    line.move(2, 0, "HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n")
+    line.move(5, 1, "GET /next HTTP/1.1\r\n\r\n", untold=9000).move(6, 0, ANSWER)
+    found = {span.attributes["url.path"]: span.attributes["http.response.body.size"] for span in wire.close()}
+    assert found == {"/large": 9000, "/next": 5}
 
 
 def test_filters_leave_the_metrics_whole() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from config.manifest import Event, Field
+from config.manifest import Event, Field, Part
 from orchestrator.catalog import load_signal
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.logs import TRUNCATED, EventReader
@@ -390,3 +390,12 @@ def test_fields_with_a_name_are_kept_as_they_were_printed() -> None:
     assert record.attributes == {"ebpf.size": float(2**60 / 1000), "unnamed": 5}
     with pytest.raises(ValueError, match="invalid literal"):
         events.read_value(["x", TIME, "no number", "", 0, 5], MOMENT)
+
+
+def test_of_two_events_of_one_time_the_one_that_has_bytes_has_the_parts() -> None:
+    """http.bt tells what was not told of the other direction just before the segment that ends it."""
+    fields = [Field(type="time", name="time"), Field(name="pid"), Field(name="size")]
+    events = EventReader({"x": Event(name="x", fields=fields, parts={"part": Part(name="data", size="size")})}, LIMIT)
+    assert events.read_value(["part", TIME, PID, 0, "GET /"], MOMENT) is None
+    assert read(events, ["x", TIME, PID, 0]).fields["data"] == b""
+    assert read(events, ["x", TIME, PID, 5]).fields["data"] == b"GET /"

@@ -77,6 +77,15 @@ def test_a_span_that_leaves_late_has_had_its_context_from_the_beginning() -> Non
     assert found.spans[0].context == found.logs[0].context
 
 
+def test_a_wall_clock_that_is_set_meanwhile_takes_no_log_record_out_of_its_span() -> None:
+    found = Operating(CALL).take("begin", record(10, tid=7))
+    hour = 3600 * SECOND
+    log, _ = found.operations.take("note", record(15 - hour, tid=7), Moment(BASE - hour, BASE - hour))
+    found.take("end", record(20, tid=7)).close()
+    assert log is not None
+    assert log.context == found.spans[0].context
+
+
 def test_log_records_of_another_signal_of_the_same_process_belong_to_it_too() -> None:
     active = ActiveSpans()
     mine, other = Operating(CALL, active=active), Operating(active=active)

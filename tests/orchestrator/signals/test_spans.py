@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from config.manifest import Keep, SpanMetric
 from config.manifest import Span as Rule
+from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import HistogramPoint, LogRecord, NumberPoint, Span, SpanContext
 from orchestrator.signals.reorder import SLACK
 from orchestrator.signals.spans import SpanReader
 
 MS, SECOND = 1_000_000, 1_000_000_000
 BASE = 1_700_000_000 * SECOND
+NOW = Moment(BASE, BASE)
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 HEADER = f"00-{TRACE}-{PARENT}-01"
 
@@ -40,7 +42,7 @@ def reader(*rules: Rule) -> SpanReader:
 
 
 def run(spans: SpanReader, *events: tuple[str, LogRecord]) -> list[Span]:
-    found = [span for event, one in events for span in spans.take(event, one)]
+    found = [span for event, one in events for span in spans.take(event, one, NOW)]
     return [*found, *spans.close()]
 
 
@@ -66,7 +68,7 @@ def test_which_events_are_wanted_and_stay_log_records() -> None:
 @pytest.mark.parametrize("duration", [4000, "4000"])
 def test_an_event_that_is_a_span(time: str, start: int, end: int, duration: int | str) -> None:
     spans = reader(whole(time=time, kind="client", attributes={"a": 1}))
-    (span,) = spans.take("query", record(5000, {"b": 2}, took=duration))
+    (span,) = spans.take("query", record(5000, {"b": 2}, took=duration), NOW)
     assert span == Span(
         SpanContext((1).to_bytes(16, "big"), (2).to_bytes(8, "big"), 0x103),
         None,
@@ -158,13 +160,13 @@ def test_a_thread_that_moves_between_two_cpus_whose_buffers_are_read_in_turn() -
 
 def test_spans_are_held_back_for_no_longer_than_is_needed() -> None:
     spans = reader(pair())
-    assert list(spans.take("begin", record(0, tid=7))) == []
-    assert list(spans.take("end", record(5 * MS, tid=7))) == []
+    assert list(spans.take("begin", record(0, tid=7), NOW)) == []
+    assert list(spans.take("end", record(5 * MS, tid=7), NOW)) == []
     assert list(spans.expire(BASE + SLACK)) == []
     assert times(list(spans.expire(BASE + SLACK + 5 * MS))) == [(0, 5 * MS)]
-    assert list(spans.take("begin", record(10 * SECOND, tid=8))) == []
-    assert list(spans.take("end", record(10 * SECOND + 1, tid=8))) == []
-    assert times(list(spans.take("begin", record(12 * SECOND, tid=8)))) == [(10 * SECOND, 10 * SECOND + 1)]
+    assert list(spans.take("begin", record(10 * SECOND, tid=8), NOW)) == []
+    assert list(spans.take("end", record(10 * SECOND + 1, tid=8), NOW)) == []
+    assert times(list(spans.take("begin", record(12 * SECOND, tid=8), NOW))) == [(10 * SECOND, 10 * SECOND + 1)]
 
 
 def test_ends_without_a_beginning_are_counted() -> None:
@@ -183,7 +185,7 @@ def test_what_has_waited_for_too_long_is_given_up() -> None:
 
 def test_time_alone_gives_up_too() -> None:
     spans = reader(pair(timeout=1.0))
-    assert list(spans.take("begin", record(0, tid=7))) == []
+    assert list(spans.take("begin", record(0, tid=7), NOW)) == []
     assert list(spans.expire(BASE + SECOND)) == []
     assert counts(spans) == {}
     assert list(spans.expire(BASE + SECOND + 1)) == []
@@ -196,6 +198,35 @@ def test_a_clock_that_was_set_back_gives_nothing_up() -> None:
     events = [("begin", record(hour, tid=1)), ("end", record(hour + 5, tid=1))]
     events += [("begin", record(0, tid=2)), ("end", record(5, tid=2))]
     assert times(run(spans, *events)) == [(hour, hour + 5), (0, 5)]
+
+
+def stepped(time: int, step: int, **fields: Any) -> tuple[LogRecord, Moment]:
+    """An event at a kernel time, read when the wall clock had been set forward by ``step``."""
+    moment = Moment(BASE + step + time, BASE + step)
+    return LogRecord(moment.unix, moment.unix, "ebpf.x", "info", "", {}, fields), moment
+
+
+@pytest.mark.parametrize("step", [50 * SECOND, -50 * SECOND, -5 * SECOND])
+def test_a_wall_clock_that_is_set_meanwhile_changes_no_span(step: int) -> None:
+    spans = reader(pair(timeout=10.0))
+    found = [*spans.take("begin", *stepped(100 * SECOND, 0, tid=7))]
+    context = spans.active.context_of(7, 101 * SECOND)
+    found += spans.take("end", *stepped(102 * SECOND, step, tid=7))
+    assert spans.active.context_of(7, 101 * SECOND) == context is not None
+    assert spans.active.context_of(7, 103 * SECOND) is None
+    found += spans.expire(BASE + step + 104 * SECOND)
+    assert times(found) == [(100 * SECOND, 102 * SECOND)]
+    assert counts(spans) == {"completed": 1, "kept": 1}
+
+
+def test_time_passes_by_the_last_offset() -> None:
+    spans = reader(pair(timeout=60.0))
+    assert [*spans.take("begin", *stepped(100 * SECOND, 0, tid=7))] == []
+    assert [*spans.take("begin", *stepped(101 * SECOND, 3600 * SECOND, tid=8))] == []
+    assert [*spans.expire(BASE + (3600 + 160) * SECOND)] == []
+    assert counts(spans) == {}
+    assert [*spans.expire(BASE + (3600 + 161) * SECOND)] == []
+    assert counts(spans) == {"timed_out": 1}
 
 
 def test_above_the_bound_the_oldest_is_given_up() -> None:
@@ -263,37 +294,51 @@ def test_ids_are_unique() -> None:
 @pytest.mark.parametrize("name", ["tid", "thread.id"])
 def test_what_happens_on_its_thread_belongs_to_a_span(name: str) -> None:
     spans = reader(pair(key=[name]))
-    assert list(spans.take("begin", record(10, {name: 7}))) == []
-    context = spans.active.context_of(7, BASE + 15)
-    assert list(spans.take("end", record(20, {name: 7}))) == []
-    assert spans.active.context_of(7, BASE + 15) == context
-    assert spans.active.context_of(7, BASE + 21) is None
+    assert list(spans.take("begin", record(10, {name: 7}), NOW)) == []
+    context = spans.active.context_of(7, 15)
+    assert list(spans.take("end", record(20, {name: 7}), NOW)) == []
+    assert spans.active.context_of(7, 15) == context
+    assert spans.active.context_of(7, 21) is None
     (span,) = spans.close()
     assert span.context == context
 
 
 def test_nothing_is_certain_of_a_span_whose_ends_may_be_on_two_threads() -> None:
     spans = reader(pair(key=["request"]))
-    assert list(spans.take("begin", record(10, tid=7, request=1))) == []
-    assert spans.active.context_of(7, BASE + 15) is None
+    assert list(spans.take("begin", record(10, tid=7, request=1), NOW)) == []
+    assert spans.active.context_of(7, 15) is None
 
 
 def test_nothing_is_certain_while_the_trace_is_not_known() -> None:
     spans = reader(pair(parent="tp"))
-    assert list(spans.take("begin", record(10, tid=7))) == []
-    assert spans.active.context_of(7, BASE + 15) is None
-    assert list(spans.take("begin", record(10, tid=8, tp=HEADER))) == []
-    context = spans.active.context_of(8, BASE + 15)
+    assert list(spans.take("begin", record(10, tid=7), NOW)) == []
+    assert spans.active.context_of(7, 15) is None
+    assert list(spans.take("begin", record(10, tid=8, tp=HEADER), NOW)) == []
+    context = spans.active.context_of(8, 15)
     assert context is not None
     assert context.trace_id.hex() == TRACE
 
 
 def test_a_span_that_was_given_up_is_open_no_more() -> None:
     spans = reader(pair(timeout=5.0))
-    assert list(spans.take("begin", record(0, tid=7))) == []
-    assert spans.active.context_of(7, BASE + SECOND) is not None
+    assert list(spans.take("begin", record(0, tid=7), NOW)) == []
+    assert spans.active.context_of(7, SECOND) is not None
     assert list(spans.expire(BASE + 6 * SECOND)) == []
-    assert spans.active.context_of(7, BASE + SECOND) is None
+    assert spans.active.context_of(7, SECOND) is None
+
+
+@pytest.mark.parametrize("order", ["fifo", "lifo"])
+def test_what_is_said_within_calls_of_themselves_is_what_pairs(order: str) -> None:
+    """Last in, first out they nest, and what happens between the two ends belongs to the outer one."""
+    spans = reader(pair(order=order))
+    for event, time in (("begin", 10), ("begin", 20), ("end", 30), ("end", 40)):
+        assert [*spans.take(event, record(time, tid=7), NOW)] == []
+    told = [spans.active.context_of(7, time) for time in (15, 25, 35, 45)]
+    made = {(span.start_unix_nano - BASE, span.end_unix_nano - BASE): span.context for span in spans.close()}
+    if order == "lifo":
+        assert told == [made[10, 40], made[20, 30], made[10, 40], None]
+    else:
+        assert told == [made[10, 30], made[20, 40], None, None]
 
 
 @dataclass(frozen=True)
@@ -366,7 +411,7 @@ def test_in_any_order_at_all_nothing_makes_no_sense(events: list[Event], chance:
     spans = reader(pair(timeout=0.5))
     found: list[Span] = []
     for one in read:
-        found += spans.take("end" if one.is_end else "begin", record(one.time, tid=one.key))
+        found += spans.take("end" if one.is_end else "begin", record(one.time, tid=one.key), NOW)
         if chance.random() < 0.2:
             found += spans.expire(BASE + one.time)
     found += spans.close()
@@ -381,10 +426,10 @@ def test_what_is_said_of_a_thread_is_a_span_that_was_open(events: list[Event], d
     spans = reader(pair())
     told: list[tuple[int, SpanContext]] = []
     for one in in_order:
-        for span in spans.take("end" if one.is_end else "begin", record(one.time, tid=one.key)):
+        for span in spans.take("end" if one.is_end else "begin", record(one.time, tid=one.key), NOW):
             assert span.end_unix_nano >= span.start_unix_nano
         for tid in range(3):
-            context = spans.active.context_of(tid, BASE + one.time)
+            context = spans.active.context_of(tid, one.time)
             if context is not None and tid == one.key:
                 told.append((one.time, context))
     begun_at = {one.time for one in in_order if not one.is_end}

@@ -69,10 +69,12 @@ def test_the_kernels_frames_are_the_leaf_side(key: str) -> None:
 
 @pytest.mark.parametrize("key", [",,sh,1", "\n,\n,sh,1"])  # 0.17, 0.23 and later
 def test_a_sample_can_have_no_stack(key: str) -> None:
-    here = reader()
+    counts = StackCounts()
+    here = reader(counts=counts)
     here.read(Map("c", (Entry(key, 7),)))
     (profile,) = here.take(1, 2)
     assert [(sample.stack, sample.value) for sample in profile.samples] == [((), 7)]
+    assert counts.missing == 1
 
 
 def test_the_same_stack_is_added_up_wherever_it_comes_from() -> None:
