@@ -63,10 +63,11 @@ class SpanShape(Closed, frozen=True, kw_only=True):
 class Span(SpanShape, frozen=True, kw_only=True):
     """An event that is a span, or two events that pair. An event is a tag, or the name of a printed line.
 
-    A whole one has ``duration``: the field or attribute with its nanoseconds, and ``time`` says which of its ends the
-    event's time is. With ``end``, the event that ends it, ``event`` begins it: both have the fields or attributes
-    ``key``, with the same values. Of several that wait under one key the first one is taken (``fifo``), or the last
-    (``lifo``). One that has waited for ``timeout`` seconds, or the oldest above ``waiting``, is given up and counted.
+    A whole one has ``duration``: the field with its nanoseconds, or an attribute scaled to seconds; and ``time`` says
+    which of its ends the event's time is. With ``end``, the event that ends it, ``event`` begins it: both have the
+    fields or attributes ``key``, with the same values. Of several that wait under one key the first one is taken
+    (``fifo``), or the last (``lifo``). One that has waited for ``timeout`` seconds, or the oldest above ``waiting``, is
+    given up and counted.
     ``log``: its events leave as log records too.
     """
 

@@ -16,6 +16,7 @@ __all__ = ("closing_line", "conclude", "losses", "undelivered")
 _SHOWN_PROBLEMS = 5
 # Of whichever signal.
 _ITEMS = "records, points, spans and profiles"
+_MENDS = {"unreadable": "their events lack a key, a duration or a time that makes sense: mend the manifest"}
 
 
 def losses(pipeline: Pipeline) -> list[str]:
@@ -28,7 +29,7 @@ def losses(pipeline: Pipeline) -> list[str]:
         if counts.lost
     ]
     lines += [
-        f"{name}: {count:,} spans were lost ({cause}); narrow the signal"
+        f"{name}: {count:,} spans were lost ({cause}); {_MENDS.get(cause, 'narrow the signal')}"
         for name, counts in pipeline.counts.items()
         for cause, count in counts.spans_lost.items()
     ]

@@ -28,7 +28,9 @@ class Exchange:
     host, user-agent, content-type and content-length, by lower-case name; ``traceparent`` all of its values, because
     more than one is invalid. ``truncated``: not all of the request's head was captured; headers may be missing.
 
-    ``status`` is None if the connection closed, or the time was out, before an answer.
+    ``status`` is None if there was no answer. ``aborted``: the connection closed before the answer had passed, or had
+    begun; ``end`` is then the close. Without an answer and not aborted, a request was given up when the time was out or
+    no more was to be seen of its connection.
 
     ``start`` and ``end`` (ns): a server's from the return of the read with the first byte of the request to that of the
     write with the last byte of the answer; a client's from the entry of the write to the return of the last read.
@@ -50,6 +52,7 @@ class Exchange:
     start: int
     end: int
     complete: bool
+    aborted: bool
     request_size: int | None
     response_size: int | None
     request_body_size: int | None
@@ -275,12 +278,16 @@ class Connection:
         answers, answered = self._answers, self._answered()
         if answered:
             answers.measure()
-            self._finish(answered, answers.time, complete=closed and answers.open)
+            aborted = closed and not answers.open
+            if aborted:
+                answers.stop_short()
+            end = time if aborted else answers.time
+            self._finish(answered, end, complete=closed and answers.open, aborted=aborted)
         for begun in self._waiting:
             if (answers.lost or answers.unsure) and begun.request.run != unanswered:
                 self.counters.unseen += 1
             else:
-                self._finish(begun, time, complete=False)
+                self._finish(begun, time, complete=False, aborted=closed)
         self._stop()
         return self._take()
 
@@ -290,7 +297,7 @@ class Connection:
         self._incoming.close()
         self._outgoing.close()
 
-    def _finish(self, begun: _Begun, end: int, *, complete: bool) -> None:
+    def _finish(self, begun: _Begun, end: int, *, complete: bool, aborted: bool = False) -> None:
         head, request, answer = begun.head, begun.request, begun.answer
         requests = self._requests
         if requests and requests.message is request:
@@ -311,6 +318,7 @@ class Connection:
             start=request.returned if server else request.entered,
             end=end,
             complete=complete,
+            aborted=aborted,
             request_size=request.size,
             response_size=answer.size if answer else None,
             request_body_size=request.body,

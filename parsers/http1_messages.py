@@ -263,6 +263,17 @@ class Direction:
         """Read nothing any more."""
         self.message, self._doubted, self._body, self._head = None, None, Open(), b""
 
+    def stop_short(self) -> None:
+        """Set the sizes of the message that is passing to what has passed of it: no more will."""
+        message, body = self.message, self._body
+        if message is None:
+            return
+        message.size = self.position - message.position
+        if isinstance(body, Sized) and message.body is not None:
+            message.body -= body.left
+        elif isinstance(body, Chunked):
+            message.body = body.size - body.left
+
     def measure(self) -> None:
         """Set the sizes of the open message, if it ends here and nothing may have passed since."""
         body = self._doubted or self._body

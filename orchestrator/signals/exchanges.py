@@ -51,13 +51,11 @@ class _Piece(NamedTuple):
 class ExchangeCounts(Counters):
     """What became no span, besides what the parser counts.
 
-    ``completed`` exchanges, of which ``kept`` have left as spans; ``unanswered`` requests; ``dropped`` connections, as
-    there were too many; ``unreadable`` events.
+    Requests that were ``waiting`` for their answer when the time was out or the run ended; ``dropped`` connections with
+    such requests, as there were too many; ``unreadable`` events.
     """
 
-    completed: int = 0
-    kept: int = 0
-    unanswered: int = 0
+    waiting: int = 0
     dropped: int = 0
     unreadable: int = 0
 
@@ -120,12 +118,15 @@ class ExchangeReader:
         if tag != self._tag:
             return _Piece(connection, time, begun, None, (last, number(fields["received"]), number(fields["sent"])))
         data = fields.get("data", b"")
+        entered = number(fields["entered"])
+        if not 0 <= entered <= time or last < 0:
+            raise ValueError("no times of this world")
         segment = Segment(
             outgoing=bool(number(fields["outgoing"])),
             position=number(fields["position"]),
             size=number(fields["size"]),
             data=data if isinstance(data, bytes) else to_bytes(str(data)),
-            entered=number(fields["entered"]),
+            entered=entered,
             returned=time,
             last=last,
         )
@@ -155,21 +156,22 @@ class ExchangeReader:
         """Give up the connection that was quiet for longest, if there are too many."""
         if len(self._connections) < self._rule.connections:
             return []
-        self.counts.dropped += 1
-        return self._connections.popitem(last=False)[1].flush()
+        left = self._connections.popitem(last=False)[1].flush()
+        self.counts.dropped += bool(left)
+        return left
 
     def _spans(self, exchanges: Iterable[Exchange]) -> Iterator[Span]:
         for exchange in exchanges:
+            if exchange.status is None and not exchange.aborted:
+                self.counts.waiting += 1
+                continue
             shape = self._server if exchange.server else self._client
             begun: _Begun = exchange.context
             attributes, fields = self._protocol.describe(exchange, begun.attributes)
             start = exchange.start + begun.offset
             span = shape.span(attributes, fields, start, max(start, exchange.end + begun.offset))
             shape.metrics.add(span)
-            self.counts.completed += 1
-            self.counts.unanswered += exchange.status is None
             if shape.keeps(span):
-                self.counts.kept += 1
                 yield span
 
 

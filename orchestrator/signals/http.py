@@ -15,16 +15,16 @@ __all__ = ("Http",)
 # RFC 9110 and RFC 5789, and QUERY; any other method would make names without end.
 _METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 _OTHER = "_OTHER"
-# example.com, example.com:8080, [::1]:8080
-_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::(?P<port>\d{1,5}))?")
+# example.com, example.com:8080, [::1]:8080; anything else that a client sends as its host may hold a secret.
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~-]{1,255})(?::(?P<port>\d{1,5}))?", re.ASCII)
 # http://user:password@host/path?query
 _ABSOLUTE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)")
 _QUERY = re.compile(r"[?#]")
 _WHOLE_QUERY = 2  # the option's number
 _CREDENTIALS = "REDACTED:REDACTED@"
-_HTTP_PORT = 80
-# What answers no more; the conventions leave the words to the instrumentation.
-_NO_ANSWER = "no_response"
+_PORTS = {"http": 80, "https": 443}
+# What a connection that closed too early leaves; the conventions leave the words to the instrumentation.
+_NO_ANSWER, _HALF_AN_ANSWER = "no_response", "incomplete_response"
 
 Attributes = dict[str, AttributeValue]
 
@@ -91,23 +91,23 @@ def _target(target: str, absolute: re.Match[str] | None, query: str) -> Attribut
 
 
 def _full(exchange: Exchange, absolute: re.Match[str] | None, query: str, attributes: Attributes) -> str:
-    """The URL without credentials, and with as much of its query as is wanted."""
+    """The URL without credentials, and with as much of its query as is wanted; of a CONNECT only where it leads."""
     target = exchange.target
     if exchange.method == "CONNECT":
-        return target
+        return target.rpartition("@")[2]
     if absolute is not None:
         user, at, host = absolute["authority"].rpartition("@")
         authority = f"{_CREDENTIALS if at and user else ''}{host}"
         base = f"{absolute['scheme']}://{authority}"
     else:
-        host = exchange.request_headers.get("host") or _authority(attributes)
-        base = f"http://{host.rpartition('@')[2]}"
+        host = exchange.request_headers.get("host", "")
+        base = f"http://{host if _AUTHORITY.fullmatch(host) else _peer(attributes)}"
     path = _path(target, absolute)
-    return f"{base}{path if path != '*' else ''}{'?' + query if query else ''}"
+    return f"{base}{path if path.startswith('/') else ''}{'?' + query if query else ''}"
 
 
-def _authority(attributes: Attributes) -> str:
-    address, port = attributes.get("network.peer.address", ""), attributes.get("network.peer.port", _HTTP_PORT)
+def _peer(attributes: Attributes) -> str:
+    address, port = attributes.get("network.peer.address", ""), attributes.get("network.peer.port", _PORTS["http"])
     return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
@@ -115,9 +115,18 @@ def _server_of(exchange: Exchange, absolute: re.Match[str] | None, attributes: A
     """Whom the client means: by the URL or Host, else the address of the connection."""
     side = "local" if exchange.server else "peer"
     address, port = attributes.get(f"network.{side}.address"), attributes.get(f"network.{side}.port")
-    named = absolute["authority"].rpartition("@")[2] if absolute else exchange.request_headers.get("host", "")
-    match = _AUTHORITY.fullmatch(exchange.target if exchange.method == "CONNECT" else named)
-    found = {"server.address": match["host"].strip("[]") if match else address, "server.port": port}
+    if exchange.method == "CONNECT":
+        named = exchange.target
+    else:
+        named = absolute["authority"] if absolute else exchange.request_headers.get("host", "")
+    match = _AUTHORITY.fullmatch(named.rpartition("@")[2])
+    if match:
+        address = match["host"].strip("[]")
+        if match["port"]:
+            port = int(match["port"])
+        elif absolute:
+            port = _PORTS.get(absolute["scheme"].lower(), port)
+    found = {"server.address": address, "server.port": port}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -136,6 +145,8 @@ def _answer(exchange: Exchange) -> Attributes:
     found["http.response.status_code"] = exchange.status
     if exchange.status >= (500 if exchange.server else 400):
         found["error.type"] = str(exchange.status)
+    elif exchange.aborted:
+        found["error.type"] = _HALF_AN_ANSWER
     return found
 
 
@@ -143,5 +154,5 @@ def _unsure(exchange: Exchange) -> list[str]:
     """What may not be whole: a target that was cut, and an end that nobody saw."""
     return [
         *(["url.path"] if not exchange.version else []),
-        *(["ebpf.duration"] if exchange.status is not None and not exchange.complete else []),
+        *(["ebpf.duration"] if exchange.status is not None and not (exchange.complete or exchange.aborted) else []),
     ]

@@ -66,8 +66,9 @@ def redacted_query(query: str) -> str:
 
 
 def _redacted(parameter: str) -> str:
-    name, equals, _ = parameter.partition("=")
-    return f"{name}={_REDACTED}" if equals else parameter and _REDACTED
+    # A token alone may end in `=` or `==`, as base64 does: that is no name.
+    name, _, value = parameter.partition("=")
+    return f"{name}={_REDACTED}" if value.strip("=") else parameter and _REDACTED
 
 
 def http_status(value: Any) -> int | None:

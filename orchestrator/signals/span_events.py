@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite
 from typing import Any
 
 from config.manifest import Span as Rule
@@ -18,6 +20,7 @@ from orchestrator.signals.waiting import Waiting
 __all__ = ("Half", "PairedSpans", "SpanCounts", "WholeSpans")
 
 _MISSING = object()
+_NANOSECONDS = 10**9
 
 
 @dataclass(slots=True)
@@ -60,7 +63,7 @@ class WholeSpans:
 
     def span(self, record: LogRecord) -> Span:
         """The span of an event. Raises ValueError or TypeError if it has no duration, or one of another world."""
-        duration = number(_value(record, self._duration))
+        duration = _nanoseconds(_value(record, self._duration))
         time = record.time_unix_nano
         start, end = (time - duration, time) if self._is_end else (time, time + duration)
         if duration < 0 or start not in TIMES or end not in TIMES:
@@ -151,6 +154,11 @@ def _value(record: LogRecord, name: str) -> Any:
     if value is _MISSING:
         raise ValueError(f"no {name}")
     return value
+
+
+def _nanoseconds(value: Any) -> int:
+    """A duration as it was printed, in nanoseconds; or in seconds, if it is an attribute that was scaled to them."""
+    return round(Fraction(value) * _NANOSECONDS) if isinstance(value, float) and isfinite(value) else number(value)
 
 
 def _hashable(value: Any) -> Hashable:

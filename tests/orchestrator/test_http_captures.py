@@ -181,7 +181,7 @@ TRUTH: dict[str, list[Asked]] = {
     ],
     "tunnels": [
         said("/chat", 101, 19, request=80, bodies=(0, 0)),
-        Asked(None, 200, 57, 19, (0, 0), method="CONNECT"),
+        Asked(None, 200, 57, 19, (0, 0), method="CONNECT", port=443),  # where it leads
     ],
     "slow": [
         Asked("/slow", 200, 49, 52, (8, 11), method="PUT", least=100),

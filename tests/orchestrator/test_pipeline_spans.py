@@ -167,7 +167,10 @@ def test_a_line_whose_duration_makes_no_sense_is_counted() -> None:
     calls = Calls(OWN).feed(printed(line), at=9500).close()
     assert (calls.spans, calls.logs) == ([], [])
     assert calls.own("ebpf_spans_dropped_total") == {("calls", "unreadable"): 1}
-    assert losses(calls.pipeline) == ["calls: 1 spans were lost (unreadable); narrow the signal"]
+    assert losses(calls.pipeline) == [
+        "calls: 1 spans were lost (unreadable); "
+        "their events lack a key, a duration or a time that makes sense: mend the manifest"
+    ]
 
 
 def test_a_span_leaves_while_the_program_runs() -> None:

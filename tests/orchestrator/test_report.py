@@ -117,7 +117,8 @@ def test_spans_that_were_lost_are_said_by_their_cause_and_those_without_their_ot
     pipeline.counts["exec"].spans_incomplete = {"unpaired_ends": 7}
     assert losses(pipeline) == [
         "tcp: 1,234 spans were lost (evicted); narrow the signal",
-        "tcp: 5 spans were lost (unreadable); narrow the signal",
+        "tcp: 5 spans were lost (unreadable); "
+        "their events lack a key, a duration or a time that makes sense: mend the manifest",
     ]
 
 

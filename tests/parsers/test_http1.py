@@ -132,6 +132,7 @@ def test_server_measures_from_the_read_to_the_write() -> None:
         start=10,
         end=40,
         complete=True,
+        aborted=False,
         request_size=len(request),
         response_size=len(OK),
         request_body_size=3,
@@ -301,25 +302,40 @@ def test_large_answer_of_pipelined_requests_ends_where_its_length_says() -> None
 
 
 @pytest.mark.parametrize(
-    ("body", "complete", "size"),
+    ("body", "aborted"),
     [
-        ([b"x" * 5000, b"x" * 5000], True, 10_000),
-        ([b"x" * 5000, b"x" * 4999], False, 10_000),
-        ([b"x" * 100], False, 10_000),
+        ([b"x" * 5000, b"x" * 5000], False),
+        ([b"x" * 5000, b"x" * 4999], True),
+        ([b"x" * 100], True),
     ],
 )
-def test_answer_is_complete_at_the_end_of_the_connection_if_all_of_it_passed(
-    body: list[bytes], complete: bool, size: int
-) -> None:
-    wire = Wire().ask(GET).answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n", *body)
+def test_answer_is_complete_at_the_end_of_the_connection_if_all_of_it_passed(body: list[bytes], aborted: bool) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
+    wire = Wire().ask(GET).answer(head, *body)
+    passed = wire.now
     (exchange,) = wire.whole()
-    assert (exchange.status, exchange.end, exchange.complete) == (200, wire.now, complete)
-    assert exchange.response_body_size == size
+    assert (exchange.status, exchange.complete, exchange.aborted) == (200, not aborted, aborted)
+    # One that is cut off lasts until the connection closes, and is as large as what has passed of it.
+    assert exchange.end > passed if aborted else exchange.end == passed
+    assert exchange.response_body_size == sum(map(len, body))
+    assert exchange.response_size == len(head) + sum(map(len, body))
 
 
 def test_chunked_answer_that_the_connection_ends_is_not_complete() -> None:
-    (exchange,) = Wire().ask(GET).answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab").whole()
-    assert (exchange.complete, exchange.response_size) == (False, None)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    (exchange,) = Wire().ask(GET).answer(head + b"5\r\nab").whole()
+    assert (exchange.complete, exchange.aborted) == (False, True)
+    assert (exchange.response_size, exchange.response_body_size) == (len(head) + 5, 2)
+
+
+def test_a_request_is_unanswered_if_the_connection_closed_and_given_up_if_it_did_not() -> None:
+    (closed,) = Wire().ask(GET).whole()
+    assert (closed.status, closed.aborted) == (None, True)
+    connection = Connection()
+    for segment in Wire().ask(GET).segments:
+        connection.feed(segment)
+    (left,) = connection.flush()
+    assert (left.status, left.aborted) == (None, False)
 
 
 @pytest.mark.parametrize("tail", [[b"yyyyy\r\n0\r\n\r\n"], [b"yyyyy\r\n", b"0\r\n\r\n"]])

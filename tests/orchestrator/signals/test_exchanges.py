@@ -134,7 +134,7 @@ def test_a_client_span_lasts_from_the_call_that_sends_to_the_one_that_reads() ->
     assert (span.name, span.kind) == ("POST", "client")
     assert (span.start_unix_nano, span.end_unix_nano) == (OFFSET + SECOND - 100_000, OFFSET + 1_020_000_000)
     assert span.attributes["url.full"] == "http://api:9/x?q=REDACTED"
-    assert (span.attributes["server.address"], span.attributes["server.port"]) == ("api", 40000)
+    assert (span.attributes["server.address"], span.attributes["server.port"]) == ("api", 9)
     assert span.attributes["error.type"] == "404"
     assert span.parent is None
 
@@ -229,8 +229,8 @@ def test_a_connection_whose_end_was_lost_has_no_answers_of_the_next_one() -> Non
     wire = Wire()
     Line(wire, SERVER, 42, 1).move(1, 0, "GET /first HTTP/1.1\r\n\r\n")
     Line(wire, SERVER, 42, 1).move(2, 0, "GET /second HTTP/1.1\r\n\r\n").move(3, 1, ANSWER).end(4)
-    found = {span.attributes["url.path"]: span.attributes.get("http.response.status_code") for span in wire.close()}
-    assert found == {"/first": None, "/second": 200}
+    answered = [span.attributes["url.path"] for span in wire.close() if "http.response.status_code" in span.attributes]
+    assert answered == ["/second"]
 
 
 def test_what_was_not_told_is_told_at_the_time_of_what_ends_it() -> None:
