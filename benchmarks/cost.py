@@ -2,7 +2,8 @@
 
     python benchmarks/cost.py [--bpftrace PATH] [--rounds 5]     (as root; needs nginx and wrk)
 
-- nginx, one worker, a small file over connections that are kept: requests a second by wrk, which is not traced.
+- nginx, one worker, a small answer over connections that are kept: the CPU time that a request costs the worker, and
+  the requests a second that wrk gets. wrk, bpftrace and we share the CPUs with it, so the second tells of the machine.
 - reads of /dev/zero, which are no HTTP: nanoseconds of CPU each. That is what every such system call of a host pays.
 - a loop that uses one CPU: turns per CPU second, with `cpu` at 99 Hz.
 
@@ -75,8 +76,8 @@ def tracing(bpftrace: str, *arguments: str) -> Iterator[None]:
 
 
 @contextmanager
-def nginx() -> Iterator[int]:
-    """The port of an nginx."""
+def nginx() -> Iterator[tuple[int, int]]:
+    """The port of an nginx, and the pid of its worker."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -91,19 +92,30 @@ def nginx() -> Iterator[int]:
                     break
                 except OSError:
                     time.sleep(0.05)
-            yield port
+            yield port, int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
 
 
-def requests_a_second(port: int) -> float:
-    """What wrk gets over four connections."""
+def loaded(port: int) -> float:
+    """How many requests wrk makes over four connections."""
     command = ["wrk", "--threads", "1", "--connections", "4", "--duration", f"{SECONDS}s", f"http://127.0.0.1:{port}/"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"Requests/sec:\s+([\d.]+)", shown)
+    found = re.search(r"(\d+) requests in", shown)
     assert found, shown
     return float(found[1])
+
+
+def request_cost(port: int, worker: int) -> float:
+    """Microseconds of the worker's CPU that a request takes."""
+    begin, requests = _cpu(worker), loaded(port)
+    return (_cpu(worker) - begin) / 1000 / requests
+
+
+def _cpu(pid: int) -> int:
+    # The first number of schedstat: nanoseconds on a CPU.
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 
 def printed(program: str) -> float:
@@ -140,11 +152,11 @@ def main() -> None:
         if shutil.which(tool) is None:
             parser.error(f"{tool} is not installed: apt-get install {tool}")
     rounds, bpftrace = arguments.rounds, arguments.bpftrace
-    with nginx() as port:
-        http = ("http", "--set", "client=false", "--set", f"ports={port}")
-        compare("nginx, requests/s", rounds, bpftrace, http, lambda: requests_a_second(port))
-        other = ("http", "--set", "client=false", "--set", "ports=1")
-        compare("nginx on another port, requests/s", rounds, bpftrace, other, lambda: requests_a_second(port))
+    with nginx() as (port, worker):
+        for what, traced in (("nginx", port), ("nginx, another port traced", 1)):
+            http = ("http", "--set", "client=false", "--set", f"ports={traced}")
+            compare(f"{what}, us of CPU per request", rounds, bpftrace, http, lambda: request_cost(port, worker))
+            compare(f"{what}, requests/s", rounds, bpftrace, http, lambda: loaded(port) / SECONDS)
     compare("read of /dev/zero, ns", rounds, bpftrace, ("http",), lambda: printed(_READS))
     compare("busy loop, turns per CPU second", rounds, bpftrace, ("cpu",), lambda: printed(_LOOP))
 
