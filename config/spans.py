@@ -89,6 +89,8 @@ class Span(SpanShape, frozen=True, kw_only=True):
 SEGMENT_FIELDS = ("connection", "outgoing", "position", "size", "entered", "last", "data")
 # The bytes of both directions in all.
 END_FIELDS = ("connection", "last", "received", "sent")
+# Of each protocol.
+OPTIONS = {"http1": ("query",)}
 
 
 class Exchange(Closed, frozen=True):

@@ -10,7 +10,9 @@ from itertools import chain, pairwise
 from config.loader import nearest
 from config.manifest import (
     Attribute,
+    ChoiceParameter,
     DurationParameter,
+    Exchange,
     Field,
     IntParameter,
     Manifest,
@@ -20,7 +22,7 @@ from config.manifest import (
     SpanShape,
     StringParameter,
 )
-from config.spans import END_FIELDS, SEGMENT_FIELDS
+from config.spans import END_FIELDS, OPTIONS, SEGMENT_FIELDS
 
 __all__ = ("span_problems",)
 
@@ -54,6 +56,7 @@ def span_problems(manifest: Manifest) -> Iterator[str]:
         yield from _missing_fields(f"exchanges.{tag}.end", exchange.end, END_FIELDS, events)
         yield from _shape_problems(f"exchanges.{tag}.server", exchange.server, manifest.parameters)
         yield from _shape_problems(f"exchanges.{tag}.client", exchange.client, manifest.parameters)
+        yield from _option_problems(f"exchanges.{tag}.options", exchange, manifest.parameters)
     yield from _double_metrics(manifest)
 
 
@@ -64,6 +67,15 @@ def _missing_fields(where: str, tag: str, wanted: Iterable[str], events: dict[st
     for name in wanted:
         if name not in events[tag].values:
             yield f"{where}: event {tag!r} has no field {name!r}{nearest(name, events[tag].values)}"
+
+
+def _option_problems(where: str, exchange: Exchange, parameters: dict[str, Parameter]) -> Iterator[str]:
+    known = OPTIONS[exchange.protocol]
+    for option, value in exchange.options.items():
+        if option not in known:
+            yield f"{where}: no option {option!r}{nearest(option, list(known))}"
+        if isinstance(value, str) and not isinstance(parameters.get(value), (ChoiceParameter, IntParameter)):
+            yield f"{where}: {option}: {value!r} is no parameter that is a choice or an int"
 
 
 def _events(manifest: Manifest) -> dict[str, _Known]:

@@ -140,3 +140,14 @@ def test_the_events_of_exchanges() -> None:
     shape = {"name": "x"}
     exchange = {"protocol": "http1", "end": "anser", "server": shape, "client": shape}
     assert "exchanges.request.end: no event 'anser' (did you mean answer?)" in problems(exchanges={"request": exchange})
+
+
+def test_the_options_of_exchanges() -> None:
+    shape = {"name": "x"}
+    exchange = {"protocol": "http1", "end": "answer", "server": shape, "client": shape}
+    found = problems(exchanges={"request": {**exchange, "options": {"qury": 0, "query": "status"}}})
+    assert "exchanges.request.options: no option 'qury' (did you mean query?)" in found
+    assert "exchanges.request.options: query: 'status' is no parameter that is a choice or an int" in found
+    assert not [
+        one for one in problems(exchanges={"request": {**exchange, "options": {"query": "which"}}}) if "option" in one
+    ]
