@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def closing_line(pipelines: Sequence[Pipeline], outlet: Outlet) -> str:
 
 
 def _stacks(counts: Sequence[StackCounts], profiles: int) -> list[str]:
-    """``2 profiles of 1,032 stacks (3 with frames without a symbol, 1 that may be cut)``."""
+    """``2 profiles of 1,032 stacks (3 with frames without a symbol, 1 that may be cut)``; unmade stacks, by map."""
     found = []
     if profiles:
         unsure = (
@@ -108,6 +109,10 @@ def _stacks(counts: Sequence[StackCounts], profiles: int) -> list[str]:
         shown = ", ".join(f"{count:,} {what}" for count, what in unsure if count)
         stacks = sum(one.stacks for one in counts)
         found.append(f"{profiles:,} profiles of {stacks:,} stacks{f' ({shown})' if shown else ''}")
-    if unmade := sum(count for one in counts for count in one.unmade.values()):
-        found.append(f"{unmade:,} stacks of which nothing is made, as their values cannot be added up")
+    unmade = Counter[str]()
+    for one in counts:
+        unmade.update(one.unmade)
+    if unmade:
+        maps = ", ".join(f"@{name}" for name in unmade)
+        found.append(f"{unmade.total():,} stacks of which nothing is made ({maps}: count() and sum() can be added up)")
     return found

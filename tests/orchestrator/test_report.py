@@ -176,7 +176,8 @@ def test_closing_line_of_stacks_that_cannot_be_added_up() -> None:
     one = own_pipeline()
     mark(one, ready=1_000_000_000, end=2_000_000_000)
     one.stream.stacks.unmade.update(a=1000, b=2)
-    assert "1,002 stacks of which nothing is made, as their values cannot be added up" in closing([one], "x.jsonl")
+    said = closing([one], "x.jsonl")
+    assert "1,002 stacks of which nothing is made (@a, @b: count() and sum() can be added up)" in said
 
 
 def test_closing_line_of_a_run_that_was_stopped_while_starting(pipeline: Pipeline) -> None:
