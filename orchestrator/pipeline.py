@@ -142,14 +142,12 @@ class Pipeline:
         if now - self._ticked >= _TICK_NANOSECONDS:
             self._ticked = now
             for state in self._states:
-                for span in state.spans.expire(now):
-                    self._sink.span(state.scope, span)
+                self._spans(state, state.spans.expire(now))
 
     def close(self) -> None:
         """Take the maps that bpftrace printed when it ended as the last snapshot."""
         for state in self._states:
-            for span in state.spans.close():
-                self._sink.span(state.scope, span)
+            self._spans(state, state.spans.close())
         self._count_spans()
         if self._own is not None:
             self._logs(self._own.flush())
@@ -193,8 +191,7 @@ class Pipeline:
         log, spans = state.spans.take(event, record, self._moment)
         if log is not None:
             self._sink.log(state.scope, log)
-        for span in spans:
-            self._sink.span(state.scope, span)
+        self._spans(state, spans)
 
     def _text(self, record: Text) -> None:
         state = self._by_tag.get(record.text.partition(" ")[0])
@@ -293,6 +290,10 @@ class Pipeline:
         for name, record in self._left.items():
             if is_over or name not in self._printed:
                 self.stream.unread_entries += self._by_stacks[name].stacks[name].read(record)
+
+    def _spans(self, state: _SignalState, spans: Iterable[Span]) -> None:
+        for span in spans:
+            self._sink.span(state.scope, span)
 
     def _profiles(self, state: _SignalState, profiles: Iterable[Profile]) -> None:
         for profile in profiles:

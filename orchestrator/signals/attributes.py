@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +10,7 @@ from config.manifest import Attribute, Field
 from orchestrator.signals.decoders import DECODERS
 from orchestrator.signals.model import AttributeValue
 
-__all__ = ("INT64", "Setter", "compile_attribute", "number")
+__all__ = ("INT64", "Setter", "compile_attribute", "hashable", "number")
 
 Setter = Callable[[Any, dict[str, AttributeValue]], None]
 INT64 = range(-(2**63), 2**63)
@@ -23,6 +23,11 @@ def number(value: Any) -> int:
     if isinstance(value, (int, str)):
         return int(value)
     raise TypeError(f"not a number: {value!r:.40}")
+
+
+def hashable(value: Any) -> Hashable:
+    """A printed value or an attribute as a part of a key: a list, tuple or dict by what it shows."""
+    return repr(value) if isinstance(value, (list, tuple, dict)) else value
 
 
 def _fit(value: int) -> AttributeValue:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from orchestrator.signals.http_decoders import redacted_query
+from orchestrator.signals.http_decoders import METHODS, OTHER_METHOD, redacted_query
 from orchestrator.signals.logs import TRUNCATED
 from orchestrator.signals.model import AttributeValue
 from parsers.http1 import Exchange
 
 __all__ = ("Http",)
 
-# RFC 9110 and RFC 5789, and QUERY; any other method would make names without end.
-_METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
-_OTHER = "_OTHER"
 # example.com, example.com:8080, [::1]:8080; anything else that a client sends as its host may hold a secret.
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~-]{1,255})(?::(?P<port>\d{1,5}))?", re.ASCII)
 # http://user:password@host/path?query
@@ -41,9 +38,9 @@ class Http:
         ``begun``: the attributes of the segment with which it began, its process and addresses.
         """
         attributes: Attributes = dict(begun)
-        method = exchange.method if exchange.method in _METHODS else _OTHER
+        method = exchange.method if exchange.method in METHODS else OTHER_METHOD
         attributes["http.request.method"] = method
-        if method == _OTHER:
+        if method == OTHER_METHOD:
             attributes["http.request.method_original"] = exchange.method
         absolute = _ABSOLUTE.match(exchange.target)
         query = self._query_of(exchange.target)
@@ -61,7 +58,7 @@ class Http:
             attributes["client.address"] = peer
         if unsure := _unsure(exchange):
             attributes[TRUNCATED] = unsure
-        fields: Attributes = {"method": "HTTP" if method == _OTHER else method}
+        fields: Attributes = {"method": "HTTP" if method == OTHER_METHOD else method}
         if len(exchange.traceparent) == 1:
             fields["traceparent"] = exchange.traceparent[0]
         return attributes, fields

@@ -13,6 +13,8 @@ from orchestrator.signals.buffers import to_buffer, to_text
 from orchestrator.signals.traceparent import parse_traceparent
 
 __all__ = (
+    "METHODS",
+    "OTHER_METHOD",
     "http_client_error",
     "http_method",
     "http_path",
@@ -23,8 +25,10 @@ __all__ = (
     "traceparent",
 )
 
-# What http.request.method can be; every other one is _OTHER.
-_METHODS = {b"CONNECT", b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST", b"PUT", b"QUERY", b"TRACE"}
+# What http.request.method can be, RFC 9110, RFC 5789 and QUERY; any other method would make names without end.
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+OTHER_METHOD = "_OTHER"
+_METHODS = frozenset(method.encode() for method in METHODS)
 _REDACTED = "REDACTED"  # semantic conventions, url.query
 
 # GET /index.html?a=b HTTP/1.1
@@ -45,7 +49,7 @@ def http_method(value: Any) -> str | None:
     request = _request(data)
     if request is None:
         return None
-    return request[0].decode() if request[0] in _METHODS else "_OTHER"
+    return request[0].decode() if request[0] in _METHODS else OTHER_METHOD
 
 
 def http_path(value: Any) -> str | None:

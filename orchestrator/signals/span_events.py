@@ -10,7 +10,7 @@ from typing import Any
 
 from config.manifest import Span as Rule
 from orchestrator.signals.active_spans import THREAD_NAMES, ActiveSpans
-from orchestrator.signals.attributes import number
+from orchestrator.signals.attributes import hashable, number
 from orchestrator.signals.clock import TIMES
 from orchestrator.signals.model import LogRecord, Span
 from orchestrator.signals.span_shape import Identity, Shape
@@ -88,7 +88,7 @@ class PairedSpans:
 
     def half(self, record: LogRecord, time: int, *, is_end: bool) -> Half:
         """Read one of the two events, as soon as it comes. Raises ValueError or TypeError if it has no key."""
-        key = tuple(_hashable(_value(record, name)) for name in self._rule.key)
+        key = tuple(hashable(_value(record, name)) for name in self._rule.key)
         half = Half(record, time, key, is_end, None if is_end else self._begin(record))
         tid = self._tid(half)
         if tid is not None and is_end:
@@ -159,7 +159,3 @@ def _value(record: LogRecord, name: str) -> Any:
 def _nanoseconds(value: Any) -> int:
     """A duration as it was printed, in nanoseconds; or in seconds, if it is an attribute that was scaled to them."""
     return round(Fraction(value) * _NANOSECONDS) if isinstance(value, float) and isfinite(value) else number(value)
-
-
-def _hashable(value: Any) -> Hashable:
-    return repr(value) if isinstance(value, (list, tuple, dict)) else value

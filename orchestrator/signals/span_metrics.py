@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.manifest import SpanMetric
+from orchestrator.signals.attributes import hashable
 from orchestrator.signals.metrics import OVERFLOW
 from orchestrator.signals.model import AttributeValue, HistogramPoint, Instrument, Metric, NumberPoint, Span
 
@@ -68,11 +69,11 @@ class _SpanMetric:
         return Metric(rule.name, rule.unit, rule.description, instrument, start, time, points, tuple(rule.attributes))
 
     def _series_of(self, attributes: Mapping[str, AttributeValue]) -> _Series:
-        key = tuple(map(attributes.get, self._rule.attributes))
+        key: tuple[Any, ...] = tuple(map(attributes.get, self._rule.attributes))
         try:
             found = self._series.get(key)
         except TypeError:  # a list
-            key = tuple(map(_hashable, key))
+            key = tuple(map(hashable, key))
             found = self._series.get(key)
         if found is None and len(self._series) < self._rule.limit:
             chosen = {name: attributes[name] for name in self._rule.attributes if name in attributes}
@@ -90,7 +91,3 @@ class _SpanMetric:
 
 def _count(series: _Series) -> NumberPoint:
     return NumberPoint(series.attributes, sum(series.counts))
-
-
-def _hashable(value: AttributeValue | None) -> Any:
-    return repr(value) if isinstance(value, (list, tuple, dict)) else value
