@@ -233,6 +233,9 @@ def _end(capture: Capture) -> str:
         return "" if capture.ended_well() else f"bpftrace ended by itself: {capture.failure()}"
     if not capture.stop():
         return "bpftrace did not end when asked to and was killed: what it counted last is lost"
+    pipeline = capture.pipeline
+    if pipeline.ready and not pipeline.ended and not pipeline.as_written:
+        return f"bpftrace ended without its last words: what it counted last is lost ({capture.failure()})"
     return ""
 
 

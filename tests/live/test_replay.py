@@ -71,10 +71,14 @@ def be_busy(_marker: str) -> None:
 
 
 def record(folder: Path, target: str, bpftrace: str, work: Callable[[str], None] = workload) -> None:
+    """Anew where bpftrace did not run its END: 0.17 leaves it out now and then, which the run says."""
     arguments = ("--record", "recording", "--output", "a.jsonl", "--interval", "300ms", "--bpftrace", bpftrace)
-    run = Run(folder, target, *arguments).ready()
-    work(f"marker-{uuid.uuid4().hex}")
-    code, _, stderr = run.stop()
+    for _ in range(3):
+        run = Run(folder, target, *arguments).ready()
+        work(f"marker-{uuid.uuid4().hex}")
+        code, _, stderr = run.stop()
+        if "without its last words" not in stderr:
+            break
     assert code == 0, stderr
 
 
