@@ -15,6 +15,7 @@ from orchestrator.pipeline import Pipeline, Sink
 from orchestrator.process import GAP, BpftraceProcess
 from orchestrator.program import STOP_SIGNAL
 from orchestrator.signals.clock import Clock
+from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
 from parsers.records import Unparsed
 from parsers.stream import OutputStream
@@ -50,7 +51,7 @@ class Capture:
         self.signals = signals
         self.pipeline = Pipeline(signals, LIMITS, sink)
         self._clock = Clock()
-        self._stream = OutputStream(version=version)
+        self._stream = OutputStream(version=version, shapes=self.pipeline.shapes)
         self._recorder = recorder
         self._plain: list[str] = []
         self.problems: list[str] = []
@@ -174,6 +175,9 @@ class _Nothing:
     """A sink for trials."""
 
     def log(self, _scope: Scope, _record: LogRecord) -> None:
+        """Take nothing."""
+
+    def events(self, _scope: Scope, _batch: EventBatch) -> None:
         """Take nothing."""
 
     def metrics(self, _metrics: dict[Scope, list[Metric]]) -> None:

@@ -15,6 +15,7 @@ from orchestrator.options import ReplayOptions
 from orchestrator.recording import read_header
 from orchestrator.replay import begin_replay, opened, read_head
 from orchestrator.report import losses
+from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
 from parsers.stream import is_json
 
@@ -150,6 +151,9 @@ class _Profiles:
         self.kept.append(profile)
 
     def log(self, scope: Scope, record: LogRecord) -> None:
+        pass
+
+    def events(self, scope: Scope, batch: EventBatch) -> None:
         pass
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.destinations import Destinations
 from orchestrator.output import Output
+from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import AttributeValue, LogRecord, Metric, Profile, Scope, Span
 from orchestrator.summary import Summary
 from orchestrator.terminal import Terminal
@@ -40,6 +41,12 @@ class Outlet:
         self.output.log(scope, record)
         if self._summary is not None:
             self._summary.log(scope, record)
+
+    def events(self, scope: Scope, batch: EventBatch) -> None:
+        """Take log records of one event, many at once."""
+        self.output.events(scope, batch)
+        if self._summary is not None:
+            self._summary.events(scope, batch)
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         """Take all metrics of one snapshot."""

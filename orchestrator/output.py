@@ -11,12 +11,19 @@ from orchestrator.signals.model import AttributeValue, LogRecord, Metric, Profil
 if TYPE_CHECKING:
     from config.otlp import Signal
     from orchestrator.delivery.transport import Request
+    from orchestrator.otlp.event_encoder import EventEncoder
+    from orchestrator.otlp.logs import EncodedRecords
+    from orchestrator.signals.event_batch import EventBatch
+    from orchestrator.signals.logs import CompiledEvent
 
 __all__ = ("Output", "Target")
 
 Item = TypeVar("Item")
-_BATCH_RECORDS = 1024
-_BATCH_SECONDS = 1.0
+# What came in a second, or 1 MiB of it: each request costs as much as the encoding of a thousand events, and receivers
+# take 4 MiB. What is not encoded yet is taken for a kibibyte.
+_BATCH_SECONDS, _BATCH_BYTES, _ITEM_BYTES = 1.0, 1 << 20, 1 << 10
+# Events that are encoded together: as many as a CPU's own cache holds.
+_EVENTS = 1024
 
 
 class Target(Protocol):
@@ -27,7 +34,7 @@ class Target(Protocol):
 
 
 class Output:
-    """A sink that batches (1,024 records, or what came in a second) and encodes for all targets at once.
+    """A sink that batches (1 MiB, or what came in a second) and encodes for all targets at once.
 
     What encodes is imported with the first data: bpftrace is starting meanwhile. ``kernel_build_id``: of the host that
     was traced.
@@ -41,7 +48,8 @@ class Output:
         self._resource = make_resource(resource)
         self._targets = targets
         self._kernel_build_id = kernel_build_id
-        self._records: _Batch[LogRecord] = _Batch(self._send_logs)
+        self._encoders: dict[CompiledEvent, EventEncoder] = {}
+        self._records: _Batch[LogRecord | EncodedRecords] = _Batch(self._send_logs)
         self._spans: _Batch[Span] = _Batch(self._send_spans)
         self._profiles: _Batch[Profile] = _Batch(self._send_profiles)
         self._batches = (self._records, self._spans, self._profiles)
@@ -65,6 +73,20 @@ class Output:
     def log(self, scope: Scope, record: LogRecord) -> None:
         """Take one log record."""
         self._records.add(scope, record)
+
+    def events(self, scope: Scope, batch: EventBatch) -> None:
+        """Take log records of one event, many at once."""
+        for part in batch.parts(_EVENTS):
+            encoded = self._encoded(part)
+            self._records.add(scope, encoded, len(part), len(encoded.body))
+
+    def _encoded(self, batch: EventBatch) -> EncodedRecords:
+        from orchestrator.otlp.event_encoder import EventEncoder  # noqa: PLC0415
+        from orchestrator.otlp.logs import EncodedRecords  # noqa: PLC0415
+
+        if batch.event not in self._encoders:
+            self._encoders[batch.event] = EventEncoder(batch.event)
+        return EncodedRecords(self._encoders[batch.event].encode(batch), len(batch))
 
     def span(self, scope: Scope, span: Span) -> None:
         """Take one span."""
@@ -92,7 +114,7 @@ class Output:
         for batch in self._batches:
             batch.flush()
 
-    def _send_logs(self, records: Mapping[Scope, Sequence[LogRecord]], count: int) -> None:
+    def _send_logs(self, records: Mapping[Scope, Sequence[LogRecord | EncodedRecords]], count: int) -> None:
         from orchestrator.otlp.logs import encode_logs  # noqa: PLC0415
 
         self._send("logs", encode_logs(self._resource, records), count)
@@ -121,16 +143,17 @@ class _Batch(Generic[Item]):
     def __init__(self, send: Callable[[Mapping[Scope, Sequence[Item]], int], None]) -> None:
         self._send = send
         self._items: dict[Scope, list[Item]] = {}
-        self._count = 0
+        self._count = self._size = 0
         self._since = 0.0
         self.sent = 0
 
-    def add(self, scope: Scope, item: Item) -> None:
+    def add(self, scope: Scope, item: Item, count: int = 1, size: int = _ITEM_BYTES) -> None:
         if not self._count:
             self._since = time.monotonic()
         self._items.setdefault(scope, []).append(item)
-        self._count += 1
-        if self._count >= _BATCH_RECORDS:
+        self._count += count
+        self._size += size
+        if self._size >= _BATCH_BYTES:
             self.flush()
 
     def tick(self) -> None:
@@ -140,6 +163,7 @@ class _Batch(Generic[Item]):
     def flush(self) -> None:
         if not self._count:
             return
-        items, count, self._items, self._count = self._items, self._count, {}, 0
+        items, count = self._items, self._count
+        self._items, self._count, self._size = {}, 0, 0
         self.sent += count
         self._send(items, count)

@@ -14,6 +14,7 @@ from orchestrator.limits import Limits
 from orchestrator.signals.active_spans import ActiveSpans
 from orchestrator.signals.attributes import number
 from orchestrator.signals.clock import TIMES, Moment
+from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.logs import EventReader
 from orchestrator.signals.metrics import MetricReader
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
@@ -21,6 +22,7 @@ from orchestrator.signals.operations import Operations
 from orchestrator.signals.series import MapRecord, is_number, pairs
 from orchestrator.signals.stacks import StackCounts, StackReader
 from orchestrator.telemetry import SignalCounts, StreamCounts, own_metrics
+from parsers.event_lines import Shape
 from parsers.records import (
     AttachedProbes,
     Hist,
@@ -28,6 +30,7 @@ from parsers.records import (
     Map,
     Problem,
     Record,
+    Rows,
     Stats,
     Text,
     TimeSeries,
@@ -53,6 +56,9 @@ class Sink(Protocol):
 
     def log(self, scope: Scope, record: LogRecord) -> None:
         """Take one log record."""
+
+    def events(self, scope: Scope, batch: EventBatch) -> None:
+        """Take log records of one event, many at once."""
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         """Take all metrics of one snapshot."""
@@ -117,6 +123,12 @@ class Pipeline:
         self.stopped = False
 
     @property
+    def shapes(self) -> dict[str, Shape]:
+        """The events that may come as ``Rows``: none where log records are told in which span they happened."""
+        has_spans = any(state.spans.has_any for state in self._states)
+        return {} if has_spans else {tag: shape for state in self._states for tag, shape in state.events.shapes.items()}
+
+    @property
     def counts(self) -> dict[str, SignalCounts]:
         """The event counts of each signal."""
         return {state.name: state.counts for state in self._states}
@@ -174,6 +186,11 @@ class Pipeline:
             self._logs(self._own.value(data, self._moment))
         else:
             self._unparsed(record)
+
+    def _rows(self, record: Rows) -> None:
+        state = self._by_tag[record.tag]
+        state.counts.received += len(record.rows)
+        self._sink.events(state.scope, state.events.read_rows(record, self._moment))
 
     def _event(self, state: _SignalState, record: Value) -> None:
         try:
@@ -433,6 +450,7 @@ def _total(record: Map) -> int:
 
 _HANDLERS: dict[type, Callable[[Pipeline, Any], None]] = {
     Value: Pipeline._value,
+    Rows: Pipeline._rows,
     Text: Pipeline._text,
     Map: Pipeline._map,
     Hist: Pipeline._map,

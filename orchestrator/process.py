@@ -24,8 +24,12 @@ __all__ = ("GAP", "BpftraceProcess", "Drain")
 
 _PR_SET_PDEATHSIG = 1
 _PRCTL = ctypes.CDLL(None).prctl  # found before any fork
-_READ_SIZE = 1 << 16
+_READ_SIZE = 1 << 18
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
+# bpftrace writes each line by itself; reading each by itself would cost it a wake-up and us many times the rest. What
+# has come is left to grow, for longer where much comes: at 100,000 lines a second half of the pipe is filled then.
+_PAUSE_SECONDS, _LONG_PAUSE_SECONDS = 0.02, 0.05
+_MUCH = 1 << 13
 _DRAIN_LIMIT = 128 << 20
 _STDERR_LINES = 4000  # 0.27 has ten for each cast that it finds unnecessary
 
@@ -56,6 +60,8 @@ class Drain(threading.Thread):
                     self._chunks.append(chunk)
                     self._size += len(chunk)
                 self._changed.notify()
+            if len(chunk) < _READ_SIZE:
+                time.sleep(_LONG_PAUSE_SECONDS if len(chunk) >= _MUCH else _PAUSE_SECONDS)
         with self._changed:
             self._chunks.append(b"")
             self._changed.notify()

@@ -93,10 +93,9 @@ class Recorder:
 
     def chunk(self, chunk: bytes, moment: Moment) -> None:
         """Write the lines that ``chunk`` completes, read at ``moment``; ``b""`` is the end."""
-        lines = self._framer.feed(chunk) if chunk else [self._framer.close()]
-        if lines:
-            stamp = self._encode(_MomentLine(moment.unix, moment.offset))
-            self._file.write(b"\n".join([stamp, *lines, b""] if chunk else [stamp, *lines]))
+        block = self._framer.feed(chunk) if chunk else self._framer.close()
+        if block or not chunk:
+            self._file.write(self._encode(_MomentLine(moment.unix, moment.offset)) + b"\n" + block)
 
     def gap(self, lines: int) -> None:
         """Say that lines are missing."""

@@ -115,8 +115,9 @@ class Replay:
         signals = options.signals or (header.restored() if header else [_unknown(options.file)])
         self.is_recording = header is not None
         self._is_json = json
-        self._stream = OutputStream(version=header.bpftrace if header else None) if json else TextStream()
         self.pipeline = Pipeline(signals, header.limits if header else LIMITS, sink, whole_lines=not json)
+        version = header.bpftrace if header else None
+        self._stream = OutputStream(version=version, shapes=self.pipeline.shapes) if json else TextStream()
         self.pipeline.as_written = header is None
         self._framer = LineFramer()
         self._timeline = Timeline(
@@ -141,19 +142,20 @@ class Replay:
         self._flush()
         self.pipeline.close()
 
-    def _lines(self, lines: Sequence[bytes]) -> None:
-        """Decode the lines between those that are ours together."""
-        begin = 0
-        for index, line in enumerate(lines):
-            if self._is_json and line.startswith(OURS) and (found := read_line(line)) is not None:
-                self._decode(lines[begin:index])
-                begin = index + 1
+    def _lines(self, block: bytes) -> None:
+        """Decode what is between the lines that are ours together."""
+        begin = end = 0
+        while self._is_json and (place := _find_ours(block, end)) >= 0:
+            end = block.index(b"\n", place) + 1
+            if (found := read_line(block[place : end - 1])) is not None:
+                self._decode(block[begin:place])
+                begin = end
                 self._apply(found)
-        self._decode(lines[begin:])
+        self._decode(block[begin:])
 
-    def _decode(self, lines: Sequence[bytes]) -> None:
-        if lines:
-            self._take(self._stream.feed(b"\n".join([*lines, b""])))
+    def _decode(self, block: bytes) -> None:
+        if block:
+            self._take(self._stream.feed(block))
 
     def _apply(self, found: Moment | Gap) -> None:
         if isinstance(found, Gap):  # the halves of lines around it were not recorded
@@ -172,6 +174,14 @@ class Replay:
     def _flush(self) -> None:
         self.pipeline.feed(self._records, self._moment)
         self._records = []
+
+
+def _find_ours(block: bytes, begin: int) -> int:
+    """Where the next line begins that could be ours; -1 if there is none."""
+    if block.startswith(OURS, begin):
+        return begin
+    place = block.find(b"\n" + OURS, max(begin - 1, 0))
+    return place if place < 0 else place + 1
 
 
 def _unknown(file: str) -> Signal:

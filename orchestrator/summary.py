@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import (
     AttributeValue,
     Frame,
@@ -33,7 +34,7 @@ class Summary:
 
     def __init__(self) -> None:
         self._metrics: dict[Scope, dict[str, Metric]] = {}
-        self._events: dict[tuple[Scope, str], deque[LogRecord]] = {}
+        self._events: dict[tuple[Scope, str], deque[LogRecord | EventBatch]] = {}
         self._counts: Counter[tuple[Scope, str]] = Counter()
         self._functions: dict[tuple[Scope, str, str], _Functions] = {}
 
@@ -42,6 +43,12 @@ class Summary:
         key = (scope, record.event_name)
         self._counts[key] += 1
         self._events.setdefault(key, deque(maxlen=_LAST_EVENTS)).append(record)
+
+    def events(self, scope: Scope, batch: EventBatch) -> None:
+        """Count events, and keep those that are among the last."""
+        key = (scope, batch.name)
+        self._counts[key] += len(batch)
+        self._events.setdefault(key, deque(maxlen=_LAST_EVENTS)).append(batch.last(_LAST_EVENTS))
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         """Keep the metrics: they are cumulative, so the last ones are all."""
@@ -75,7 +82,7 @@ class Summary:
                     lines += ["", f"{kind} by function ({unit})", *functions.lines()]
             for (scope, event), count in self._counts.items():
                 if scope.name == name:
-                    lines += _event_lines(event, count, self._events[scope, event])
+                    lines += _event_lines(event, count, _records(self._events[scope, event]))
         return lines or ["nothing happened that these signals trace"]
 
 
@@ -218,6 +225,12 @@ def _scaled(value: float, unit: str) -> str:
         if value >= factor:
             return f"{value / factor:.3g} {name}"
     return f"{value:g}{'' if unit.startswith('{') else ' ' + unit}"
+
+
+def _records(last: Iterable[LogRecord | EventBatch]) -> list[LogRecord]:
+    """The last few records of the last few batches."""
+    records = [record for one in last for record in (one.records() if isinstance(one, EventBatch) else [one])]
+    return records[-_LAST_EVENTS:]
 
 
 def _event_lines(event: str, count: int, last: Sequence[LogRecord]) -> list[str]:

@@ -1,15 +1,20 @@
-"""Chunks of bytes -> whole lines, capped; nothing here knows what a line means."""
+"""Chunks of bytes -> blocks of whole lines, capped; nothing here knows what a line means."""
 
 from __future__ import annotations
 
-__all__ = ("MAX_LINE", "LineFramer")
+__all__ = ("MAX_LINE", "LineFramer", "lines_of")
 
 # A 10,000-key map is one line of 189 kB; 64 MiB is 3 million keys.
 MAX_LINE = 64 << 20
 
 
+def lines_of(block: bytes) -> list[bytes]:
+    """The lines of a block, without their newlines."""
+    return block[:-1].split(b"\n") if block else []
+
+
 class LineFramer:
-    r"""Cuts a byte stream at ``\n``. Feed chunks of any size; each whole line comes out once, without its newline.
+    r"""Cuts a byte stream at ``\n``. Feed chunks of any size; each whole line comes out once.
 
     A line above ``max_line`` bytes is dropped up to its newline and counted in ``oversized``; a gap in the stream
     (bytes that the reader had to throw away) is announced by ``gap()`` and drops the two halves around it.
@@ -22,26 +27,19 @@ class LineFramer:
         self._skipping = False
         self.oversized = 0
 
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the lines that ``chunk`` completes."""
-        head, newline, rest = chunk.partition(b"\n")
-        if not newline:
+    def feed(self, chunk: bytes) -> bytes:
+        """Return the lines that ``chunk`` completes, each with its newline, in one piece."""
+        end = chunk.rfind(b"\n") + 1
+        if not end:
             self._keep(chunk)
-            return []
-        lines = rest.split(b"\n")
-        tail = lines.pop()
+            return b""
+        begin = 0
         if self._skipping:
-            self._skipping = False
-        elif self._parts:
-            self._parts.append(head)
-            lines.insert(0, b"".join(self._parts))
-        else:
-            lines.insert(0, head)
+            self._skipping, begin = False, chunk.index(b"\n") + 1
+        block = b"".join([*self._parts, chunk[begin:end]])
         self._parts, self._size = [], 0
-        self._keep(tail)
-        kept = [line for line in lines if len(line) <= self._max_line]
-        self.oversized += len(lines) - len(kept)
-        return kept
+        self._keep(chunk[end:])
+        return block if len(block) <= self._max_line else self._without_oversized(block)
 
     def gap(self) -> None:
         """Forget the line begun: what follows is the middle of another one."""
@@ -52,6 +50,12 @@ class LineFramer:
         rest = b"" if self._skipping else b"".join(self._parts)
         self._parts, self._size, self._skipping = [], 0, False
         return rest
+
+    def _without_oversized(self, block: bytes) -> bytes:
+        lines = lines_of(block)
+        kept = [line + b"\n" for line in lines if len(line) <= self._max_line]
+        self.oversized += len(lines) - len(kept)
+        return b"".join(kept)
 
     def _keep(self, part: bytes) -> None:
         if not part or self._skipping:

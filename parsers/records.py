@@ -7,8 +7,9 @@ same stack can be printed twice as two equal keys of one JSON object, and both c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import Any, TypeAlias, Union
 
 __all__ = (
     "AttachedProbes",
@@ -19,6 +20,7 @@ __all__ = (
     "Map",
     "Problem",
     "Record",
+    "Rows",
     "Stats",
     "Text",
     "TimeSeries",
@@ -43,6 +45,20 @@ class Value:
     """``{"type": "value", "data": ["exec", 651996824598, 42]}`` from ``print(expression)``."""
 
     data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Values with the tag of one event, in order; each row has an attribute for each field behind the tag.
+
+    Or for each but the first, which is in ``times``, and the last, which is in ``texts`` as bytes: then a row may come
+    again and again.
+    """
+
+    tag: str
+    rows: Sequence[Any]
+    times: Sequence[int] = ()
+    texts: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +157,4 @@ class Unparsed:
     reason: str
 
 
-Record = Union[AttachedProbes, Value, Map, Stats, Hist, TimeSeries, Text, LostEvents, Problem, Unknown, Unparsed]
+Record = Union[AttachedProbes, Value, Rows, Map, Stats, Hist, TimeSeries, Text, LostEvents, Problem, Unknown, Unparsed]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
-from parsers.framing import MAX_LINE, LineFramer
+from parsers.event_lines import RowDecoder, Shape
+from parsers.framing import MAX_LINE, LineFramer, lines_of
 from parsers.json_output import JsonDecoder
 from parsers.records import Record, Unparsed
 
@@ -28,8 +29,7 @@ class _LineStream:
 
     def feed(self, chunk: bytes) -> list[Record]:
         """Return the records that ``chunk`` completes."""
-        decode = self._decode
-        records = [record for line in self._framer.feed(chunk) for record in decode(line)]
+        records = self._read(self._framer.feed(chunk))
         while self._oversized < self._framer.oversized:
             self._oversized += 1
             records.append(Unparsed(b"", "line too long"))
@@ -43,16 +43,50 @@ class _LineStream:
         """Return the records of a last line without its newline; a cut one is ``Unparsed``."""
         return self._finish(self._framer.close())
 
+    def _read(self, block: bytes) -> list[Record]:
+        return self._read_lines(lines_of(block))
+
+    def _read_lines(self, lines: Iterable[bytes]) -> list[Record]:
+        decode = self._decode
+        return [record for line in lines for record in decode(line)]
+
 
 class OutputStream(_LineStream):
     """Feed chunks as they come, ``close()`` at the end; both return the records that they complete.
 
-    ``version`` is bpftrace's, ``(0, 17)``, if it is known; see ``JsonDecoder`` for what depends on it.
+    ``version`` is bpftrace's, ``(0, 17)``, if it is known; see ``JsonDecoder`` for what depends on it. Events whose
+    ``shapes`` are given come as ``Rows`` where many lines can be read in one pass, else as any ``Value``.
     """
 
-    def __init__(self, max_line: int = MAX_LINE, version: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        max_line: int = MAX_LINE,
+        version: tuple[int, ...] | None = None,
+        shapes: Mapping[str, Shape] | None = None,
+    ) -> None:
         decode = JsonDecoder(version).decode_all
         super().__init__(max_line, decode, decode)
+        self._rows = RowDecoder(shapes) if shapes else None
+
+    def _read(self, block: bytes) -> list[Record]:
+        if self._rows is None or not block:
+            return super()._read(block)
+        rows = self._rows.decode(block)
+        return [*rows] if rows is not None else self._read_mixed(self._rows, block)
+
+    def _read_mixed(self, decoder: RowDecoder, block: bytes) -> list[Record]:
+        """One bad line costs that line, not the block."""
+        records: list[Record] = []
+        for is_event, lines in decoder.split(block):
+            rows = decoder.decode(b"\n".join([*lines, b""])) if is_event else None
+            if rows is not None:
+                records += rows
+            elif is_event and len(lines) > 1:
+                for line in lines:
+                    records += decoder.decode(line + b"\n") or self._decode(line)
+            else:
+                records += self._read_lines(lines)
+        return records
 
 
 class TextStream(_LineStream):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import cast
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope, unsigned
+from orchestrator.otlp.wire import delimited
 from orchestrator.signals.model import LogRecord, Scope
 
-__all__ = ("encode_logs",)
+__all__ = ("EncodedRecords", "encode_logs", "encode_records", "severity_of")
+
+# ExportLogsServiceRequest {1: resource_logs}, ResourceLogs {2: scope_logs}.
+_RESOURCE_LOGS, _SCOPE_LOGS = 1, 2
 
 # The lowest number of each range; the specification's short name as text.
 _SEVERITIES = {
@@ -24,17 +30,46 @@ _SEVERITIES = {
 _TRACE_FLAGS = logs_pb2.LOG_RECORD_FLAGS_TRACE_FLAGS_MASK
 
 
-def encode_logs(resource: Resource, records: Mapping[Scope, Iterable[LogRecord]]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class EncodedRecords:
+    """LogRecords as a ScopeLogs holds them, and how many they are."""
+
+    body: bytes
+    count: int
+
+
+def encode_logs(resource: Resource, records: Mapping[Scope, Iterable[LogRecord | EncodedRecords]]) -> bytes:
     """One request with the records of each scope."""
-    request = ExportLogsServiceRequest()
-    resource_logs = request.resource_logs.add(schema_url=SCHEMA_URL)
-    resource_logs.resource.CopyFrom(resource)
-    for scope, items in records.items():
-        scope_logs = resource_logs.scope_logs.add(schema_url=SCHEMA_URL)
-        scope_logs.scope.CopyFrom(make_scope(scope))
-        for record in items:
-            _fill(scope_logs.log_records.add(), record)
-    return request.SerializeToString()
+    shared = logs_pb2.ResourceLogs(resource=resource, schema_url=SCHEMA_URL).SerializeToString()
+    scopes = [_scope_logs(scope, items) for scope, items in records.items()]
+    size = len(shared) + sum(map(len, chain.from_iterable(scopes)))
+    return b"".join([delimited(_RESOURCE_LOGS, size), shared, *chain.from_iterable(scopes)])
+
+
+def _scope_logs(scope: Scope, items: Iterable[LogRecord | EncodedRecords]) -> list[bytes]:
+    """A ScopeLogs as a ResourceLogs holds it, in pieces."""
+    shared = logs_pb2.ScopeLogs(scope=make_scope(scope), schema_url=SCHEMA_URL).SerializeToString()
+    pieces: list[bytes] = []
+    for kind, group in groupby(items, type):
+        if kind is EncodedRecords:
+            pieces += [one.body for one in cast("Iterable[EncodedRecords]", group)]
+        else:
+            pieces.append(encode_records(cast("Iterable[LogRecord]", group)))
+    return [delimited(_SCOPE_LOGS, len(shared) + sum(map(len, pieces))), shared, *pieces]
+
+
+def encode_records(records: Iterable[LogRecord]) -> bytes:
+    """LogRecords as a ScopeLogs holds them."""
+    scope_logs = logs_pb2.ScopeLogs()
+    for record in records:
+        _fill(scope_logs.log_records.add(), record)
+    return scope_logs.SerializeToString()
+
+
+def severity_of(name: str) -> logs_pb2.LogRecord:
+    """A LogRecord with nothing but a severity."""
+    number, text = _SEVERITIES[name]
+    return logs_pb2.LogRecord(severity_number=number, severity_text=text)
 
 
 def _fill(target: logs_pb2.LogRecord, record: LogRecord) -> None:

@@ -10,7 +10,7 @@ from config.manifest import Attribute, Field
 from orchestrator.signals.decoders import DECODERS
 from orchestrator.signals.model import AttributeValue
 
-__all__ = ("INT64", "Setter", "compile_attribute", "hashable", "number")
+__all__ = ("INT64", "Setter", "compile_attribute", "hashable", "is_plain", "number")
 
 Setter = Callable[[Any, dict[str, AttributeValue]], None]
 INT64 = range(-(2**63), 2**63)
@@ -59,6 +59,11 @@ def _number_setter(attribute: str) -> Setter:
         attributes[attribute] = _fit(number(value))
 
     return put
+
+
+def is_plain(rule: Attribute) -> bool:
+    """Whether a value becomes one attribute as it is, or scaled."""
+    return rule.attribute is not None and rule.omit is None and not (rule.values or rule.decode or rule.also)
 
 
 def compile_attribute(rule: Attribute, *, is_number: bool) -> Setter:

@@ -15,7 +15,7 @@ from orchestrator.signals.buffers import to_buffer, to_text
 from orchestrator.signals.model import AttributeValue
 from orchestrator.signals.syscalls import syscall_name
 
-__all__ = ("DECODERS", "INPUTS", "Decoder")
+__all__ = ("DECODERS", "INPUTS", "UNFAILING", "Decoder")
 
 # Of two names for one number Python prefers the other one than include/uapi/asm-generic/errno.h.
 _ERRNO = {**errno_names.errorcode, errno_names.EDEADLK: "EDEADLK", errno_names.EOPNOTSUPP: "EOPNOTSUPP"}
@@ -126,6 +126,9 @@ DECODERS: dict[str, Decoder] = {
 }
 
 _TEXT = ("string", "bytes", "any")
+
+# Those that make something, or nothing, of each value that they take.
+UNFAILING = {"address", "address_family", "basename", "errno", "errno_error", "family", "same", "signal", "syscall"}
 
 # What a decoder takes, where that is not any value: a number, text, or the bytes of an event's part.
 INPUTS: dict[str, tuple[str, ...]] = {

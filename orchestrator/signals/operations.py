@@ -49,6 +49,11 @@ class Operations:
         context = None if thread is None else self._active.context_of(thread, record.time_unix_nano - moment.offset)
         return record if context is None else replace(record, context=context)
 
+    @property
+    def has_any(self) -> bool:
+        """Whether there can be spans at all."""
+        return bool(self._readers)
+
     def expire(self, now: int) -> Iterator[Span]:
         """The spans that leave now that it is so late (Unix nanoseconds)."""
         return chain.from_iterable(reader.expire(now) for reader in self._readers)

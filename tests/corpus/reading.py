@@ -14,6 +14,7 @@ from orchestrator.catalog import Signal, inferred_signal
 from orchestrator.limits import LIMITS
 from orchestrator.pipeline import OWN_SCOPE, Pipeline
 from orchestrator.signals.clock import Moment
+from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import (
     AttributeValue,
     HistogramPoint,
@@ -104,6 +105,10 @@ class Kept:
 
     def log(self, scope: Scope, record: LogRecord) -> None:
         self.logs.append((scope, record))
+
+    def events(self, scope: Scope, batch: EventBatch) -> None:
+        for record in batch.records():
+            self.log(scope, record)
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         self.snapshots.append(metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import HistogramPoint, LogRecord, Metric, NumberPoint, Profile, Scope, Span
 from tests.tools.profile_rules import check_profile
 
@@ -19,6 +20,10 @@ class Collected:
 
     def log(self, scope: Scope, record: LogRecord) -> None:
         self.logs.append((scope.name, record))
+
+    def events(self, scope: Scope, batch: EventBatch) -> None:
+        for record in batch.records():
+            self.log(scope, record)
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         self.snapshots.append({scope.name: {item.name: item for item in items} for scope, items in metrics.items()})

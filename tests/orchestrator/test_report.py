@@ -24,6 +24,9 @@ class NoSink:
     def log(self, scope: Any, record: Any) -> None:
         """Nothing."""
 
+    def events(self, scope: Any, batch: Any) -> None:
+        """Nothing."""
+
     def metrics(self, metrics: Any) -> None:
         """Nothing."""
 

@@ -1,0 +1,1 @@
+"""Other ways from bpftrace's output to OTLP, to compare with."""

@@ -1,0 +1,192 @@
+"""Events of one kind -> LogRecords in protobuf's wire format, the same bytes that protobuf itself would write.
+
+What never changes is written once. Fields that change slowly (pid, thread, user) are written together and remembered
+by their tuple; which those are is seen from the events. The rest goes column by column (``event_columns``).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter
+from typing import Any
+
+from opentelemetry.proto.logs.v1 import logs_pb2
+
+from orchestrator.otlp.event_body import encode_body
+from orchestrator.otlp.event_columns import (
+    Column,
+    Segment,
+    column_of,
+    distinct,
+    encode_attributes,
+    encode_value,
+    text_heads,
+)
+from orchestrator.otlp.logs import encode_records, severity_of
+from orchestrator.otlp.wire import Memo, delimited
+from orchestrator.signals.attributes import Setter
+from orchestrator.signals.clock import Moment
+from orchestrator.signals.event_batch import EventBatch
+from orchestrator.signals.logs import CompiledEvent
+from parsers.event_lines import row_field
+from parsers.records import Rows
+
+__all__ = ("EventEncoder",)
+
+# ScopeLogs {2: log_records}; LogRecord {1: time_unix_nano}, a fixed64.
+_LOG_RECORDS, _TIME_TAG = 2, b"\x09"
+# Of so many events it is seen which fields change slowly, and again after so many more.
+_SAMPLE, _SAMPLE_AGAIN = 2048, 200_000
+# Fields change slowly if an event in so many, or fewer, has values that were not seen before.
+_SLOW = 4
+_FEW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A field with attributes: what a row calls it, and how its values are written."""
+
+    name: str
+    put: Setter
+    column: Column
+
+
+class EventEncoder:
+    """Writes batches of one event."""
+
+    def __init__(self, event: CompiledEvent) -> None:
+        rule = event.rule
+        fields = rule.fields
+        self._sources = [
+            _Source(row_field(index), put, column_of(fields[index], put, is_number=fields[index].type == "int"))
+            for index, put in event.setters
+        ]
+        self._time = attrgetter(row_field(event.time))
+        # In the order of protobuf's field numbers, in which its library writes them.
+        severity, constants = severity_of(rule.severity).SerializeToString(), encode_attributes(dict(rule.attributes))
+        body = encode_body(event)
+        start = severity + body + constants if isinstance(body, bytes) else severity
+        self._first: list[Segment] = [] if isinstance(body, bytes) else [body, lambda _rows: repeat(constants)]
+        self._start = struct.Struct(f"<Q{len(start)}s").pack, start
+        self._name = logs_pb2.LogRecord(event_name=rule.name).SerializeToString()
+        fixed = len(_TIME_TAG) + 8 + len(start)
+        self._head = Memo[int, bytes](lambda size: delimited(_LOG_RECORDS, fixed + size) + _TIME_TAG)
+        self._shared = Memo[Any, bytes](self._write_shared)
+        self._text_head = text_heads(fields[-1].attribute or "")
+        self._segments: list[Segment] = []
+        self._made: dict[tuple[bool, tuple[str, ...]], Segment] = {}
+        self._sample: list[Any] = []
+        self._planned = self._since = 0
+
+    def encode(self, batch: EventBatch) -> bytes:
+        """The LogRecords of a batch as a ScopeLogs holds them."""
+        if len(batch) < _FEW:
+            return encode_records(batch.records())
+        last = logs_pb2.LogRecord(observed_time_unix_nano=batch.moment.unix).SerializeToString() + self._name
+        rows = batch.rows
+        if rows.times:
+            return self._encode_shared(rows, _offset(batch.moment, rows.times[0]), last)
+        return self._encode_columns(rows.rows, _offset(batch.moment, self._time(rows.rows[0])), last)
+
+    def _encode_columns(self, rows: Sequence[Any], offset: int, last: bytes) -> bytes:
+        self._plan(rows)
+        first, rest = _in_two([segment(rows) for segment in (*self._first, *self._segments)])
+        (pack, start), head, fixed = self._start, self._head, len(last)
+        pieces: list[bytes] = []
+        add = pieces.append
+        for time, one, other in zip(map(self._time, rows), first, rest):  # noqa: B905 - some never end
+            add(head[len(one) + len(other) + fixed])
+            add(pack(time + offset, start))
+            add(one)
+            add(other)
+            add(last)
+        return b"".join(pieces)
+
+    def _encode_shared(self, rows: Rows, offset: int, last: bytes) -> bytes:
+        """Rows that come again and again, and a text that may be another one each time."""
+        (pack, start), head, text_head, fixed = self._start, self._head, self._text_head, len(last)
+        pieces: list[bytes] = []
+        add = pieces.append
+        for time, shared, text in zip(rows.times, map(self._shared.__getitem__, rows.rows), rows.texts, strict=True):
+            before = text_head[len(text)]
+            add(head[len(shared) + len(before) + len(text) + fixed])
+            add(pack(time + offset, start))
+            add(shared)
+            add(before)
+            add(text)
+            add(last)
+        return b"".join(pieces)
+
+    def _write_shared(self, row: Any) -> bytes:
+        """All but the last one of the attributes, which is the text."""
+        return b"".join(encode_value(source.put, getattr(row, source.name)) for source in self._sources[:-1])
+
+    def _plan(self, rows: Sequence[Any]) -> None:
+        """See which fields change slowly: at once, with more of a sample, and again after many more events."""
+        self._since += len(rows)
+        if self._since >= _SAMPLE_AGAIN:
+            self._sample, self._planned, self._since = [], 0, 0
+        if self._planned < _SAMPLE:
+            self._sample += rows[: _SAMPLE - len(self._sample)]
+            if len(self._sample) >= min(2 * self._planned, _SAMPLE):
+                self._planned = len(self._sample)
+                self._segments = [self._segment(*found) for found in _grouped(self._sources, self._sample)]
+
+    def _segment(self, group: list[_Source], is_slow: bool) -> Segment:
+        """What was made before for the same fields has its memory."""
+        key = is_slow, tuple(source.name for source in group)
+        if key not in self._made:
+            self._made[key] = _slow(group) if is_slow else _fast(group[0])
+        return self._made[key]
+
+
+def _offset(moment: Moment, time: int) -> int:
+    """What is to be added to this time, and others of the kernel that were read then, to make them Unix times."""
+    return moment.to_unix(time) - time
+
+
+def _in_two(columns: Sequence[Iterable[bytes]]) -> tuple[Iterable[bytes], Iterable[bytes]]:
+    """The first column, and the others as one."""
+    if len(columns) < 2:
+        return columns[0] if columns else repeat(b""), repeat(b"")
+    return columns[0], columns[1] if len(columns) == 2 else map(b"".join, zip(*columns[1:]))  # noqa: B905
+
+
+def _grouped(sources: Sequence[_Source], sample: Sequence[Any]) -> Iterator[tuple[list[_Source], bool]]:
+    """Sources in their order, neighbours together as long as few of their tuples differ, and whether few do."""
+    most = len(sample) // _SLOW
+    group: list[_Source] = []
+    values: list[list[Any]] = []
+    for source in sources:
+        column = list(map(attrgetter(source.name), sample))
+        if distinct([*values, column]) <= most:
+            group.append(source)
+            values.append(column)
+            continue
+        if group:
+            yield group, True
+        is_slow = distinct([column]) <= most
+        group, values = ([source], [column]) if is_slow else ([], [])
+        if not is_slow:
+            yield [source], False
+    if group:
+        yield group, True
+
+
+def _fast(source: _Source) -> Segment:
+    get, column = attrgetter(source.name), source.column
+    return lambda rows: column(map(get, rows))
+
+
+def _slow(group: Sequence[_Source]) -> Segment:
+    """The fields of a group, by their values together."""
+    get = attrgetter(*(source.name for source in group))
+    puts = [source.put for source in group]
+    if len(puts) == 1:
+        written = Memo[Any, bytes](lambda value: encode_value(puts[0], value))
+    else:
+        written = Memo[Any, bytes](lambda values: b"".join(map(encode_value, puts, values)))
+    return lambda rows: map(written.__getitem__, map(get, rows))
