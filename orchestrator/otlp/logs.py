@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import groupby
 from typing import cast
 
 from opentelemetry.proto.logs.v1 import logs_pb2
@@ -18,6 +18,8 @@ __all__ = ("EncodedRecords", "encode_logs", "encode_records", "severity_of")
 
 # ExportLogsServiceRequest {1: resource_logs}, ResourceLogs {2: scope_logs}.
 _RESOURCE_LOGS, _SCOPE_LOGS = 1, 2
+_RESOURCE_SCHEMA = logs_pb2.ResourceLogs(schema_url=SCHEMA_URL).SerializeToString()
+_SCOPE_SCHEMA = logs_pb2.ScopeLogs(schema_url=SCHEMA_URL).SerializeToString()
 
 # The lowest number of each range; the specification's short name as text.
 _SEVERITIES = {
@@ -39,23 +41,24 @@ class EncodedRecords:
 
 
 def encode_logs(resource: Resource, records: Mapping[Scope, Iterable[LogRecord | EncodedRecords]]) -> bytes:
-    """One request with the records of each scope."""
-    shared = logs_pb2.ResourceLogs(resource=resource, schema_url=SCHEMA_URL).SerializeToString()
-    scopes = [_scope_logs(scope, items) for scope, items in records.items()]
-    size = len(shared) + sum(map(len, chain.from_iterable(scopes)))
-    return b"".join([delimited(_RESOURCE_LOGS, size), shared, *chain.from_iterable(scopes)])
+    """One request with the records of each scope, in the order of protobuf's field numbers."""
+    inner = [logs_pb2.ResourceLogs(resource=resource).SerializeToString()]
+    for scope, items in records.items():
+        inner += _scope_logs(scope, items)
+    inner.append(_RESOURCE_SCHEMA)
+    return b"".join([delimited(_RESOURCE_LOGS, sum(map(len, inner))), *inner])
 
 
 def _scope_logs(scope: Scope, items: Iterable[LogRecord | EncodedRecords]) -> list[bytes]:
     """A ScopeLogs as a ResourceLogs holds it, in pieces."""
-    shared = logs_pb2.ScopeLogs(scope=make_scope(scope), schema_url=SCHEMA_URL).SerializeToString()
-    pieces: list[bytes] = []
+    inner = [logs_pb2.ScopeLogs(scope=make_scope(scope)).SerializeToString()]
     for kind, group in groupby(items, type):
         if kind is EncodedRecords:
-            pieces += [one.body for one in cast("Iterable[EncodedRecords]", group)]
+            inner += [one.body for one in cast("Iterable[EncodedRecords]", group)]
         else:
-            pieces.append(encode_records(cast("Iterable[LogRecord]", group)))
-    return [delimited(_SCOPE_LOGS, len(shared) + sum(map(len, pieces))), shared, *pieces]
+            inner.append(encode_records(cast("Iterable[LogRecord]", group)))
+    inner.append(_SCOPE_SCHEMA)
+    return [delimited(_SCOPE_LOGS, sum(map(len, inner))), *inner]
 
 
 def encode_records(records: Iterable[LogRecord]) -> bytes:

@@ -37,9 +37,22 @@ def recorded(version: str) -> Lines:
 
 
 def run(lines: Lines, *, chunk: int | None = None, limits: Limits = LIMITS) -> tuple[Pipeline, Collected]:
+    """One line after the other, and many in one pass, which has to be the same but for the order of events."""
+    pipeline, sink = run_once(lines, chunk, limits, in_batches=False)
+    fast, fast_sink = run_once(lines, chunk, limits, in_batches=True)
+    assert fast.stream == pipeline.stream
+    assert fast.counts == pipeline.counts
+    assert fast_sink.snapshots == sink.snapshots
+    assert sorted(fast_sink.logs, key=repr) == sorted(sink.logs, key=repr)
+    return pipeline, sink
+
+
+def run_once(lines: Lines, chunk: int | None, limits: Limits, *, in_batches: bool) -> tuple[Pipeline, Collected]:
     sink = Collected()
     pipeline = Pipeline([load_signal("tcp"), load_signal("exec")], limits, sink)
-    stream, data = OutputStream(), b"".join(line + b"\n" for line in lines)
+    assert pipeline.shapes.keys() == {"tcp_open", "tcp_fail", "tcp_close", "exec_exit"}
+    stream = OutputStream(shapes=pipeline.shapes if in_batches else None)
+    data = b"".join(line + b"\n" for line in lines)
     size = chunk or len(data)
     for start in range(0, len(data), size):
         pipeline.feed(stream.feed(data[start : start + size]), NOW)
