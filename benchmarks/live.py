@@ -1,6 +1,6 @@
 """What bpftrace itself takes for each printed event, and what we take to send it on as an OTLP log record.
 
-    python -m benchmarks.live [--bpftrace PATH] [--rates 1000,10000,50000,100000] [--seconds 10] [--runs 1] [--new-paths]
+    python -m benchmarks.live [--bpftrace PATH] [--rates 1000,10000,50000] [--seconds 10] [--runs 1] [--new-paths]
 
 load.c makes the events, in bursts each 50 ms; both processes are looked at while it runs, so what they pay once is not
 in the figures. Needs root and a C compiler.

@@ -445,7 +445,7 @@ def _amount(value: Any) -> int:
 
 def _total(record: Map) -> int:
     """The value of a scalar count; 0.27 prints an unset one as nothing."""
-    return sum(value for entry in record.entries if isinstance(value := entry.value, int))
+    return sum(value for _, value in record.entries if isinstance(value, int))
 
 
 _HANDLERS: dict[type, Callable[[Pipeline, Any], None]] = {

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from parsers import escapes
+from parsers.map_lines import HIST_PREFIX, MAP_PREFIX, decode_hist, decode_map
 from parsers.records import (
     AttachedProbes,
     Bucket,
@@ -104,6 +105,10 @@ class JsonDecoder:
                 return Value(self._value_line.decode(line).data)
             except msgspec.DecodeError:
                 return self._decode_slowly(line)
+        if line.startswith(MAP_PREFIX) and (record := decode_map(line)) is not None:
+            return record
+        if line.startswith(HIST_PREFIX) and not self._radix.turned and (hist := decode_hist(line)) is not None:
+            return hist
         return self._decode_slowly(line) if line and not line.isspace() else None
 
     def _decode_slowly(self, line: bytes) -> Record:
@@ -294,10 +299,7 @@ def _bucket(value: Any) -> Bucket:
     fields = _object(value)
     low = _integer(fields["min"]) if "min" in fields else None
     high = _integer(fields["max"]) if "max" in fields else None
-    if (low, high) == (-(1 << 31), 0):
-        # Up to 0.19 a hist() has all of 2147483648 and more in its last bucket, whose bounds overflowed.
-        low, high = 1 << 31, None
-    return Bucket(low, high, _integer(fields["count"]))
+    return Bucket.of(low, high, _integer(fields["count"]))
 
 
 def _read_hist(fields: dict[str, Any]) -> Record:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, Union
+from typing import Any, NamedTuple, TypeAlias, Union
 
 __all__ = (
     "AttachedProbes",
@@ -61,8 +61,7 @@ class Rows:
     texts: Sequence[bytes] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One key of a map as printed (parts joined, nothing escaped) and its value; key None: not keyed."""
 
     key: str | None
@@ -74,7 +73,7 @@ class Map:
     """``{"type": "map", "data": {"@c": {"a,1": 5}}}``: counts, sums and last values."""
 
     name: str
-    entries: tuple[Entry, ...]
+    entries: Sequence[tuple[str | None, Data]]
     separator: str = ","
 
 
@@ -83,17 +82,22 @@ class Stats:
     """``{"type": "stats", "data": {"@s": {"count": 2, "average": 7, "total": 15}}}``, or a bare number for avg()."""
 
     name: str
-    entries: tuple[Entry, ...]
+    entries: Sequence[tuple[str | None, Data]]
     separator: str = ","
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """Values from ``min`` to ``max``, both inclusive; None where the range is open."""
 
     min: int | None
     max: int | None
-    count: int
+    count: int  # type: ignore[assignment]  # what a tuple has of that name is not called
+
+    @classmethod
+    def of(cls, low: int | None, high: int | None, count: int) -> Bucket:
+        """One as it is printed."""
+        # Up to 0.19 a hist() has all of 2147483648 and more in its last bucket, whose bounds overflowed.
+        return cls(1 << 31, None, count) if (low, high) == (-(1 << 31), 0) else cls(low, high, count)
 
 
 @dataclass(frozen=True, slots=True)

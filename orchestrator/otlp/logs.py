@@ -10,16 +10,11 @@ from typing import cast
 from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from orchestrator.otlp.common import SCHEMA_URL, add_attributes, make_scope, unsigned
-from orchestrator.otlp.wire import delimited
+from orchestrator.otlp.common import add_attributes, unsigned
+from orchestrator.otlp.envelope import encode_request
 from orchestrator.signals.model import LogRecord, Scope
 
 __all__ = ("EncodedRecords", "encode_logs", "encode_records", "severity_of")
-
-# ExportLogsServiceRequest {1: resource_logs}, ResourceLogs {2: scope_logs}.
-_RESOURCE_LOGS, _SCOPE_LOGS = 1, 2
-_RESOURCE_SCHEMA = logs_pb2.ResourceLogs(schema_url=SCHEMA_URL).SerializeToString()
-_SCOPE_SCHEMA = logs_pb2.ScopeLogs(schema_url=SCHEMA_URL).SerializeToString()
 
 # The lowest number of each range; the specification's short name as text.
 _SEVERITIES = {
@@ -41,24 +36,18 @@ class EncodedRecords:
 
 
 def encode_logs(resource: Resource, records: Mapping[Scope, Iterable[LogRecord | EncodedRecords]]) -> bytes:
-    """One request with the records of each scope, in the order of protobuf's field numbers."""
-    inner = [logs_pb2.ResourceLogs(resource=resource).SerializeToString()]
-    for scope, items in records.items():
-        inner += _scope_logs(scope, items)
-    inner.append(_RESOURCE_SCHEMA)
-    return b"".join([delimited(_RESOURCE_LOGS, sum(map(len, inner))), *inner])
+    """One request with the records of each scope."""
+    return encode_request(resource, {scope: _pieces(items) for scope, items in records.items()})
 
 
-def _scope_logs(scope: Scope, items: Iterable[LogRecord | EncodedRecords]) -> list[bytes]:
-    """A ScopeLogs as a ResourceLogs holds it, in pieces."""
-    inner = [logs_pb2.ScopeLogs(scope=make_scope(scope)).SerializeToString()]
+def _pieces(items: Iterable[LogRecord | EncodedRecords]) -> list[bytes]:
+    pieces: list[bytes] = []
     for kind, group in groupby(items, type):
         if kind is EncodedRecords:
-            inner += [one.body for one in cast("Iterable[EncodedRecords]", group)]
+            pieces += [one.body for one in cast("Iterable[EncodedRecords]", group)]
         else:
-            inner.append(encode_records(cast("Iterable[LogRecord]", group)))
-    inner.append(_SCOPE_SCHEMA)
-    return [delimited(_SCOPE_LOGS, sum(map(len, inner))), *inner]
+            pieces.append(encode_records(cast("Iterable[LogRecord]", group)))
+    return pieces
 
 
 def encode_records(records: Iterable[LogRecord]) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 __all__ = (
     "KERNEL",
@@ -20,9 +20,11 @@ __all__ = (
     "LogRecord",
     "Metric",
     "NumberPoint",
+    "NumberPoints",
     "Profile",
     "Sample",
     "Scope",
+    "Series",
     "Span",
     "SpanContext",
     "SpanKind",
@@ -141,13 +143,49 @@ class Profile:
     samples: Sequence[Sample]
 
 
-@dataclass(frozen=True, slots=True)
-class NumberPoint:
+class Series(dict[str, AttributeValue]):
+    """The attributes of a series that comes with every snapshot. ``encoded``: what an encoder has made of them."""
+
+    __slots__ = ("encoded",)
+    encoded: bytes
+
+    def __init__(self, attributes: Attributes) -> None:
+        super().__init__(attributes)
+        self.encoded = b""
+
+
+class NumberPoint(NamedTuple):
     """One series of a counter or gauge; ``time_unix_nano`` where it is not that of its metric."""
 
     attributes: Attributes
     value: int | float
     time_unix_nano: int | None = None
+
+
+class NumberPoints(Sequence[NumberPoint]):
+    """The points of many series at one time, in two columns: points are made where they are asked for."""
+
+    __slots__ = ("series", "values")
+
+    def __init__(self, series: Sequence[Attributes], values: Sequence[int | float]) -> None:
+        self.series, self.values = series, values
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    @overload
+    def __getitem__(self, index: int) -> NumberPoint: ...
+    @overload
+    def __getitem__(self, index: slice) -> NumberPoints: ...
+    def __getitem__(self, index: int | slice) -> NumberPoint | NumberPoints:
+        if isinstance(index, slice):
+            return NumberPoints(self.series[index], self.values[index])
+        return NumberPoint(self.series[index], self.values[index])
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)

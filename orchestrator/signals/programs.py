@@ -88,13 +88,13 @@ class ProgramReader:
         if not isinstance(record, Map):
             return self._metric(record, start, time)
         text = self._manifest.texts.get(record.name)
-        if text is not None and not text.keys and any(entry.key is not None for entry in record.entries):
+        if text is not None and not text.keys and any(key is not None for key, _ in record.entries):
             # A struct looks like a map with keys: {"@s": {"a": 1, "b": 2}}
-            record = Map(record.name, (Entry(None, {entry.key or "": entry.value for entry in record.entries}),))
-        numbers = tuple(entry for entry in record.entries if is_number(entry.value))
+            record = Map(record.name, (Entry(None, {key or "": value for key, value in record.entries}),))
+        numbers = tuple(entry for entry in record.entries if is_number(entry[1]))
         reading = self._metric(Map(record.name, numbers, record.separator), start, time) if numbers else MapReading()
-        texts = [entry for entry in record.entries if not is_number(entry.value)]
-        reading.logs = [self._text(record, entry, time) for entry in texts]
+        texts = [entry for entry in record.entries if not is_number(entry[1])]
+        reading.logs = [self._text(record, key, value, time) for key, value in texts]
         return reading
 
     def _stack_map(self, record: MapRecord, start: int, time: int) -> MapReading:
@@ -116,12 +116,12 @@ class ProgramReader:
         metric, unread = self._metrics.read(record, start, time)
         return MapReading(metric, unread=unread)
 
-    def _text(self, record: Map, entry: Entry, time: int) -> LogRecord:
+    def _text(self, record: Map, key: str | None, value: Data, time: int) -> LogRecord:
         name, keys = self._texts.setdefault(record.name, (metric_name(self._name, record.name), KeyReader([])))
-        attributes = {} if entry.key is None else keys.read(entry.key, record.separator)
-        shown = as_text(entry.value)
-        key = "" if entry.key is None else f"[{entry.key}]"
-        body = readable(f"@{record.name}{key}: {shown}")
+        attributes = {} if key is None else keys.read(key, record.separator)
+        shown = as_text(value)
+        place = "" if key is None else f"[{key}]"
+        body = readable(f"@{record.name}{place}: {shown}")
         return LogRecord(time, time, name, "info", body, {**attributes, "ebpf.value": shown})
 
 

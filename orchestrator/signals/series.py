@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from orchestrator.signals.attributes import INT64, number
-from orchestrator.signals.model import AttributeValue, HistogramPoint, NumberPoint
+from orchestrator.signals.model import AttributeValue, HistogramPoint, NumberPoint, NumberPoints
 from parsers.records import Hist, Map, Stats, TimeSeries
 
 __all__ = ("Bounds", "Kind", "MapRecord", "is_number", "kind_of", "pairs")
@@ -29,7 +29,7 @@ def pairs(record: MapRecord) -> Sequence[tuple[str | None, Any]]:
     """The keys of a printed map, each with its value."""
     if isinstance(record, (Hist, TimeSeries)):
         return record.series
-    return [(entry.key, entry.value) for entry in record.entries]
+    return record.entries
 
 
 def is_number(value: Any) -> bool:
@@ -38,7 +38,9 @@ def is_number(value: Any) -> bool:
 
 
 class Kind(Protocol):
-    """How the values of one sort of map are read, added and sent."""
+    """How the values of one sort of map are read, added and sent. ``of_integers``: an integer is its own item."""
+
+    of_integers: bool
 
     def read(self, value: Any, time: int) -> Any:
         """The item of a value printed at ``time``; ValueError, TypeError or KeyError for another shape."""
@@ -46,12 +48,14 @@ class Kind(Protocol):
     def add(self, one: Any, other: Any) -> Any:
         """Both as one item; ``other`` came later."""
 
-    def points(self, series: Sequence[tuple[Attributes, Any]]) -> list[Any]:
-        """What leaves."""
+    def points(self, series: Sequence[Attributes], items: Sequence[Any]) -> Sequence[Any]:
+        """What leaves: of each series its item."""
 
 
 class _Numbers:
     """count(), sum(): what comes together is added."""
+
+    of_integers = True
 
     def __init__(self, scale: Fraction) -> None:
         self._scale = scale
@@ -62,8 +66,10 @@ class _Numbers:
     def add(self, one: int, other: int) -> int:
         return one + other
 
-    def points(self, series: Sequence[tuple[Attributes, int]]) -> list[Any]:
-        return [NumberPoint(attributes, scaled(value, self._scale)) for attributes, value in series]
+    def points(self, series: Sequence[Attributes], items: Sequence[int]) -> Sequence[Any]:
+        if self._scale == 1 and all(map(INT64.__contains__, items)):
+            return NumberPoints(series, items)
+        return NumberPoints(series, [scaled(item, self._scale) for item in items])
 
 
 class _Last(_Numbers):
@@ -102,6 +108,8 @@ class Bounds:
 class _Buckets:
     """hist(), lhist(): counts by the inclusive upper end of their bucket, None for the last open one."""
 
+    of_integers = False
+
     def __init__(self, scale: Fraction, bounds: Bounds) -> None:
         self._scale, self._bounds = scale, bounds
 
@@ -114,15 +122,20 @@ class _Buckets:
     def add(self, one: dict[int | None, int], other: dict[int | None, int]) -> dict[int | None, int]:
         return {end: one.get(end, 0) + other.get(end, 0) for end in one.keys() | other.keys()}
 
-    def points(self, series: Sequence[tuple[Attributes, dict[int | None, int]]]) -> list[Any]:
-        ends = self._bounds.of(end for _, counts in series for end in counts)
+    def points(self, series: Sequence[Attributes], items: Sequence[dict[int | None, int]]) -> Sequence[Any]:
+        ends = self._bounds.of(end for counts in items for end in counts)
         # The inclusive upper end of a bucket is OTLP's upper-inclusive bound; as a fraction it is scaled without error.
         bounds = [float(end * self._scale) for end in ends]
-        return [HistogramPoint(attributes, bounds, _place(counts, ends)) for attributes, counts in series]
+        return [
+            HistogramPoint(attributes, bounds, _place(counts, ends))
+            for attributes, counts in zip(series, items, strict=True)
+        ]
 
 
 class _Totals:
     """stats(): a histogram of which count and sum are known, and nothing else."""
+
+    of_integers = False
 
     def __init__(self, scale: Fraction) -> None:
         self._scale = scale
@@ -133,14 +146,17 @@ class _Totals:
     def add(self, one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
         return one[0] + other[0], one[1] + other[1]
 
-    def points(self, series: Sequence[tuple[Attributes, tuple[int, int]]]) -> list[Any]:
+    def points(self, series: Sequence[Attributes], items: Sequence[tuple[int, int]]) -> Sequence[Any]:
         return [
-            HistogramPoint(attributes, [], [count], float(total * self._scale)) for attributes, (count, total) in series
+            HistogramPoint(attributes, [], [count], float(total * self._scale))
+            for attributes, (count, total) in zip(series, items, strict=True)
         ]
 
 
 class _Intervals:
     """tseries(): a value for each interval, at its own time; each leaves once, and again if it changed."""
+
+    of_integers = False
 
     def __init__(self, scale: Fraction) -> None:
         self._scale = scale
@@ -152,9 +168,9 @@ class _Intervals:
     def add(self, one: list[tuple[int, int]], other: list[tuple[int, int]]) -> list[tuple[int, int]]:
         return sorted({**dict(one), **dict(other)}.items())
 
-    def points(self, series: Sequence[tuple[Attributes, list[tuple[int, int]]]]) -> list[Any]:
+    def points(self, series: Sequence[Attributes], items: Sequence[list[tuple[int, int]]]) -> Sequence[Any]:
         points: list[Any] = []
-        for attributes, intervals in series:
+        for attributes, intervals in zip(series, items, strict=True):
             identity = frozenset(attributes.items())
             sent = self._sent.get(identity, (0, 0))
             new = [interval for interval in intervals if interval[0] >= sent[0] and interval != sent]

@@ -137,7 +137,7 @@ def test_values(line: str, value: Data) -> None:
     (record,) = read_lines(line.replace("@", "@c[k, 1]", 1))
     assert record == keyed("c", ("k, 1", value))
     assert isinstance(record, Map)
-    assert type(record.entries[0].value) is type(value)
+    assert type(record.entries[0][1]) is type(value)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ class Printed:
         elif isinstance(record, Unparsed):
             self.texts.append(("output", record.line.decode("utf-8", "surrogateescape") + "\n"))
         elif isinstance(record, (Map, Stats)):
-            entries = [(one.key or "", one.value) for one in record.entries]
+            entries = [(key or "", value) for key, value in record.entries]
             self.maps.append(PrintedMap("map", record.name, entries, snapshot))
         elif isinstance(record, Hist):
             series = [

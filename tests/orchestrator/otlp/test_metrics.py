@@ -132,3 +132,43 @@ def test_counts_that_do_not_fit() -> None:
     (encoded,) = encode(metric("histogram", [HistogramPoint({}, [1.0], [-5, 2**64], None)]))
     (point,) = encoded.histogram.data_points
     assert (point.count, [*point.bucket_counts]) == (2**64 - 1, [0, 2**64 - 1])
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+VALUES = st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False))
+POINTS = st.lists(
+    st.builds(
+        NumberPoint,
+        st.dictionaries(TEXTS, st.one_of(TEXTS, st.integers(-9, 9), st.booleans()), max_size=3),
+        VALUES,
+        st.one_of(st.none(), st.integers(0, 2**63)),
+    ),
+    max_size=9,
+)
+
+
+@given(st.sampled_from(["counter", "updowncounter", "gauge"]), POINTS, st.integers(0, 2**63))
+def test_bytes_are_those_that_protobuf_writes(instrument: Instrument, points: list[NumberPoint], start: int) -> None:
+    metrics = {Scope("s", "1"): [Metric("m", "By", "What", instrument, start, start + 1, points)]}
+    encoded = encode_metrics(make_resource({"a": 1}), metrics)
+    request = ExportMetricsServiceRequest.FromString(encoded)
+    assert request.SerializeToString() == encoded
+    (metric,) = request.resource_metrics[0].scope_metrics[0].metrics
+    written = metric.gauge.data_points if instrument == "gauge" else metric.sum.data_points
+    assert [(point.as_double if point.HasField("as_double") else point.as_int) for point in written] == [
+        point.value for point in points
+    ]
+    assert [point.time_unix_nano for point in written] == [
+        start + 1 if point.time_unix_nano is None else point.time_unix_nano for point in points
+    ]
+
+
+def test_columns_are_written_as_points_are_also_when_their_series_come_again() -> None:
+    series = [Series({"a": number}) for number in range(3)] + [Series({})]
+    columns = NumberPoints(series, [1, -2, 2**62, 0])
+    for _ in range(2):
+        made = [
+            encode_metrics(make_resource({}), {Scope("s", "1"): [Metric("m", "1", "d", "counter", 1, 2, points)]})
+            for points in (columns, [NumberPoint(dict(one.attributes), one.value) for one in columns])
+        ]
+        assert made[0] == made[1]

@@ -87,7 +87,7 @@ def test_is_number(value: Any, answer: bool) -> None:
 def test_numbers_that_come_together(record: MapRecord, instrument: str, first: Any, second: Any, together: int) -> None:
     algebra = kind(record, instrument)
     joined = algebra.add(algebra.read(first, PRINTED), algebra.read(second, PRINTED))
-    assert algebra.points([({"a": 1}, joined)]) == [NumberPoint({"a": 1}, together)]
+    assert algebra.points([{"a": 1}], [joined]) == [NumberPoint({"a": 1}, together)]
 
 
 def test_stats_come_together_as_count_and_sum() -> None:
@@ -95,14 +95,14 @@ def test_stats_come_together_as_count_and_sum() -> None:
     joined = algebra.add(
         algebra.read(STATISTICS, PRINTED), algebra.read({"count": 2, "average": 50, "total": "100"}, PRINTED)
     )
-    assert algebra.points([({}, joined)]) == [HistogramPoint({}, [], [6], 0.13)]
+    assert algebra.points([{}], [joined]) == [HistogramPoint({}, [], [6], 0.13)]
 
 
 def test_histograms_come_together_bucket_by_bucket() -> None:
     algebra = kind(HIST, "histogram")
     first = algebra.read((Bucket(None, -1, 1), Bucket(0, 1, 2), Bucket(4, None, 3)), PRINTED)
     second = algebra.read((Bucket(0, 1, 10), Bucket(2, 3, 20), Bucket(4, None, 30)), PRINTED)
-    (point,) = algebra.points([({}, algebra.add(first, second))])
+    (point,) = algebra.points([{}], [algebra.add(first, second)])
     assert (list(point.bounds), list(point.counts)) == ([-1.0, 1.0, 3.0], [1, 12, 20, 33])
     assert point.sum is None
 
@@ -151,7 +151,7 @@ def test_intervals_are_at_their_own_times(
 ) -> None:
     set_zone(zone)
     algebra = kind(TSERIES, "gauge")
-    assert algebra.points([({}, algebra.read(((text, 7),), printed))]) == [NumberPoint({}, 7, time)]
+    assert algebra.points([{}], [algebra.read(((text, 7),), printed)]) == [NumberPoint({}, 7, time)]
 
 
 class Series:
@@ -174,7 +174,7 @@ class Series:
         ]
         return [
             (point.attributes["key"], (point.time_unix_nano - start) // SECOND - 6 * 3600, point.value)
-            for point in self._algebra.points(read)
+            for point in self._algebra.points([one for one, _ in read], [item for _, item in read])
         ]
 
 
@@ -209,7 +209,7 @@ def test_intervals_of_a_key_that_is_printed_twice_are_joined(set_zone: Callable[
     algebra = kind(TSERIES, "gauge")
     one = algebra.read((("2026-11-23 06:00:00.000000000", 1), ("2026-11-23 06:00:02.000000000", 2)), PRINTED)
     other = algebra.read((("2026-11-23 06:00:01.000000000", 3),), PRINTED)
-    assert [point.value for point in algebra.points([({}, algebra.add(one, other))])] == [1, 3, 2]
+    assert [point.value for point in algebra.points([{}], [algebra.add(one, other)])] == [1, 3, 2]
 
 
 def test_intervals_are_scaled(set_zone: Callable[[str], None]) -> None:
