@@ -12,7 +12,7 @@ from config.manifest import Metric as Rule
 from orchestrator.otlp.common import SCHEMA_URL, make_resource
 from orchestrator.otlp.metrics import encode_metrics
 from orchestrator.signals.metrics import MetricReader
-from orchestrator.signals.model import HistogramPoint, Instrument, Metric, NumberPoint, Scope
+from orchestrator.signals.model import HistogramPoint, Instrument, Metric, NumberPoint, NumberPoints, Scope, Series
 from parsers.records import Entry, Map
 
 SCOPE = Scope("bpftrace-orchestrator/tcp", "1.2.3")
