@@ -1,6 +1,6 @@
-"""What starting costs: CPU of `--help`, and what `run` adds to bare bpftrace until all probes are attached.
+"""What starting costs: CPU of `--help`, what `run` adds to bare bpftrace, and what cron pays for a short capture.
 
-    python benchmarks/startup.py [--bpftrace PATH] [--rounds 5]     (as root)
+    python -m benchmarks.startup [--bpftrace PATH] [--rounds 5]     (as root)
 
 Both times of a pair are taken one after the other, so that a noisy machine disturbs both; medians are printed.
 """
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.measure import Spent, median, run
 from config.parameters import resolve_parameters
 from orchestrator.catalog import find_signals
 from orchestrator.host import Host
@@ -79,6 +80,14 @@ def ours(bpftrace: str) -> float:
     return seconds
 
 
+def capture(bpftrace: str) -> Spent:
+    """`orchestrate run --duration 1s`, with bpftrace, to a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / "out.jsonl")
+        command = [sys.executable, "-m", "orchestrator", "run", TARGETS, "--duration", "1s", "--output", file]
+        return run([*command, "--bpftrace", bpftrace])
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -92,6 +101,9 @@ def main() -> None:
     pairs = [tuple(one(arguments.bpftrace) for one in measure) for _ in range(arguments.rounds)]
     alone, with_us = (statistics.median(column) for column in zip(*pairs, strict=True))
     print(f"ready: bare bpftrace {alone:.3f} s, run {with_us:.3f} s, added {with_us - alone:.3f} s")
+    spent = median([capture(arguments.bpftrace) for _ in range(arguments.rounds)])
+    cost = f"{spent.wall:.3f} s, CPU {spent.cpu:.3f} s with bpftrace's, peak {spent.peak / 1e6:.0f} MB of one of both"
+    print(f"a capture of 1 s: {cost}")
 
 
 if __name__ == "__main__":

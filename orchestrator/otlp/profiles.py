@@ -89,7 +89,8 @@ class _Dictionary:
         """The index of a stack; its locations are leaf first, as the frames are."""
 
         def add() -> Any:
-            locations = [self._location(frame) for frame in frames]
+            known = self._locations.get  # an index is never 0
+            locations = [known(frame) or self._location(frame) for frame in frames]
             self._tables.stack_table.add(location_indices=locations)
 
         return _index(self._stacks, frames, self._tables.stack_table, add)

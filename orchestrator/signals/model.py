@@ -98,8 +98,7 @@ class Span:
     trace_state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame of a stack: ``name`` is empty where there is no symbol, ``address`` 0 where it is not known.
 
     ``type`` is the ``profile.frame.type``, empty where it is not known; ``module`` the file or kernel module.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from config.manifest import Key, StackMap, StackProfile
@@ -175,6 +176,7 @@ def _cut(key: str, separator: str) -> Identity:
     raise ValueError("key of another shape")
 
 
+@lru_cache(maxsize=1 << 12)
 def _frames(text: str, kind: FrameType) -> Stack:
     return tuple(
         Frame(frame.name, frame.address, kind, frame.module or (KERNEL if kind == "kernel" else ""))
