@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import math
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -19,9 +21,11 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 import ExportProfilesServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from config.otlp import Signal
+from orchestrator.otlp.json_logs import Converters, logs_to_json
 
 __all__ = ("to_json",)
 
@@ -47,6 +51,9 @@ _converters: dict[type[Message], dict[FieldDescriptor, tuple[str, _Convert]]] = 
 
 def to_json(signal: Signal, body: bytes) -> bytes:
     """A serialised ``Export*ServiceRequest`` as one line of JSON, without its newline."""
+    if signal == "logs":
+        with suppress(ValueError, IndexError, struct.error):
+            return logs_to_json(body, _CONVERTERS)
     return msgspec.json.encode(_convert_message(_REQUESTS[signal].FromString(body)))
 
 
@@ -91,6 +98,18 @@ def _double(value: float) -> float | str:
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _converter(kind: type[Message], convert: _Convert) -> Callable[[bytes], bytes]:
+    return lambda data: msgspec.json.encode(convert(kind.FromString(data)))
+
+
+_CONVERTERS = Converters(
+    resource=_converter(Resource, _convert_message),
+    scope=_converter(InstrumentationScope, _convert_message),
+    key_value=_converter(KeyValue, _convert_message),
+    any_value=_converter(AnyValue, _convert_value),
+)
 
 
 def _scalar(field: FieldDescriptor) -> _Convert:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ("Memo", "delimited", "varint")
+__all__ = ("Memo", "delimited", "read_varint", "varint")
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -38,6 +38,21 @@ def varint(number: int) -> bytes:
         number >>= 7
     made.append(number)
     return bytes(made)
+
+
+def read_varint(data: bytes, place: int) -> tuple[int, int]:
+    """The varint that begins at a place, and the place behind it. Raises IndexError where the data ends."""
+    byte = data[place]
+    if byte < 0x80:
+        return byte, place + 1
+    number, shift = byte & 0x7F, 7
+    while True:
+        place += 1
+        byte = data[place]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, place + 1
+        shift += 7
 
 
 def delimited(number: int, size: int) -> bytes:
