@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ("COMMANDS", "Command")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A subcommand: ``module`` has ``add_arguments(parser)`` and ``run(arguments) -> exit code``."""
 
     name: str

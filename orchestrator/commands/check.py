@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -38,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     signals = {name: checks_of(load_signal(name), host, version=version) for name in wanted}
     endpoints = _endpoints(arguments.otlp_endpoint, arguments.otlp_protocol)
     if arguments.json:
+        import json  # noqa: PLC0415 - the help of all commands does without
+
         print(json.dumps(_as_json(checks + endpoints, signals), indent=2))
     else:
         _print(checks + endpoints, signals)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     rows = [_describe(load_signal(name)) for name in signal_names()]
     if arguments.json:
+        import json  # noqa: PLC0415 - the help of all commands does without
+
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
