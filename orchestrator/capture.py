@@ -119,8 +119,9 @@ class Capture:
             if self.pump(_POLL_SECONDS):
                 quiet_since = time.monotonic()
             if not self.pipeline.ended and time.monotonic() - told > _AGAIN_SECONDS:
-                # 0.17 sees the signal only while it waits for events: one that comes between two waits is lost.
-                self.process.interrupt()
+                # 0.17 sees the signal only while it waits for events: one that comes between two waits is lost. Were
+                # it sent again, and came while END runs, all that END prints would be lost.
+                self.process.wake()
                 told = time.monotonic()
             if time.monotonic() - quiet_since > _GRACE_SECONDS:
                 self.process.kill()

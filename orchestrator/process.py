@@ -135,6 +135,11 @@ class BpftraceProcess:
         """Ask for the end: bpftrace runs END and prints its maps."""
         self._signal(signal.SIGINT)
 
+    def wake(self) -> None:
+        """End a wait in the kernel as a signal would, without one: epoll_wait(2) does not outlast a stop (signal(7))."""
+        self._signal(signal.SIGSTOP)
+        self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it at once."""
         self._signal(signal.SIGKILL)

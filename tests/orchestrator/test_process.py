@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -109,3 +110,43 @@ def test_process_that_cannot_be_run(tmp_path: Path) -> None:
     script.chmod(0o755)
     with pytest.raises(HostError, match="cannot be run"):
         BpftraceProcess([str(script)], "", os.environ)
+
+
+WAITER = """
+import ctypes, select, sys
+waiter = select.epoll()
+ready = ctypes.CDLL(None, use_errno=True).epoll_wait  # Python's own begins anew after a signal
+print("waits", flush=True)
+events = ctypes.create_string_buffer(64)
+found = ready(waiter.fileno(), events, 1, 60000)
+print(found, ctypes.get_errno(), flush=True)
+"""
+
+
+def test_process_wake_ends_a_wait_of_one_that_has_no_handler() -> None:
+    """Until it does: the process may not have begun to wait yet."""
+    process = BpftraceProcess([sys.executable, "-c", WAITER], "", os.environ)
+    output = process.output.get(30) or b""
+    for _ in range(300):
+        if output.count(b"\n") == 2:
+            break
+        process.wake()
+        try:
+            output += process.output.get(0.2) or b""
+        except TimeoutError:
+            continue
+    assert output.split() == [b"waits", b"-1", str(errno.EINTR).encode()]
+    assert process.wait(30) == 0
+
+
+def test_drain_waits_for_more_and_gives_it_at_once(pipe: tuple[int, int]) -> None:
+    """Lines that are written one by one are read together."""
+    reader, writer = pipe
+    drain = Drain(reader)
+    drain.start()
+    for number in range(1000):
+        os.write(writer, b"line %d\n" % number)
+    os.close(writer)
+    chunks = read_all(drain)
+    assert b"".join(filter(None, chunks)) == b"".join(b"line %d\n" % number for number in range(1000))
+    assert len(chunks) < 100
