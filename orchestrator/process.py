@@ -12,8 +12,10 @@ import fcntl
 import os
 import signal
 import subprocess
+import termios
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import IO, cast
@@ -27,8 +29,8 @@ _PRCTL = ctypes.CDLL(None).prctl  # found before any fork
 _READ_SIZE = 1 << 18
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
 # bpftrace writes each line by itself; reading each by itself would cost it a wake-up and us many times the rest. What
-# has come is left to grow, for longer where much comes: at 100,000 lines a second half of the pipe is filled then.
-_PAUSE_SECONDS, _LONG_PAUSE_SECONDS = 0.02, 0.05
+# has come is left to grow, and once more where much comes and the pipe is far from full.
+_PAUSE_SECONDS = 0.02, 0.08
 _MUCH = 1 << 13
 _DRAIN_LIMIT = 128 << 20
 _STDERR_LINES = 4000  # 0.27 has ten for each cast that it finds unnecessary
@@ -60,8 +62,7 @@ class Drain(threading.Thread):
                     self._chunks.append(chunk)
                     self._size += len(chunk)
                 self._changed.notify()
-            if len(chunk) < _READ_SIZE:
-                time.sleep(_LONG_PAUSE_SECONDS if len(chunk) >= _MUCH else _PAUSE_SECONDS)
+            self._pause(len(chunk))
         with self._changed:
             self._chunks.append(b"")
             self._changed.notify()
@@ -78,6 +79,19 @@ class Drain(threading.Thread):
                 self._chunks.popleft()
                 self._size -= len(chunk or b"")
             return chunk
+
+    def _pause(self, size: int) -> None:
+        if size < _READ_SIZE:
+            time.sleep(_PAUSE_SECONDS[0])
+            if size >= _MUCH and self._waiting() < _READ_SIZE:
+                time.sleep(_PAUSE_SECONDS[1])
+
+    def _waiting(self) -> int:
+        """Bytes in the pipe."""
+        count = array("i", [0])
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._descriptor, termios.FIONREAD, count)
+        return count[0]
 
     def _read(self) -> bytes:
         try:
