@@ -150,7 +150,7 @@ class BpftraceProcess:
         self._signal(signal.SIGINT)
 
     def wake(self) -> None:
-        """End a wait in the kernel as a signal would, without one: epoll_wait(2) does not outlast a stop (signal(7))."""
+        """End a wait in the kernel without a signal of ours: epoll_wait(2) does not outlast a stop (signal(7))."""
         self._signal(signal.SIGSTOP)
         self._signal(signal.SIGCONT)
 
