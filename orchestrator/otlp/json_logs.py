@@ -20,6 +20,7 @@ _ATTRIBUTE, _BODY, _FLAGS, _SEVERITY_NUMBER = 0x32, 0x2A, 0x45, 0x10
 _TIMES = {0x09: b'"timeUnixNano":"%d"', 0x59: b'"observedTimeUnixNano":"%d"'}
 _IDS = {0x4A: b'"traceId":"%b"', 0x52: b'"spanId":"%b"'}
 _TEXTS = {0x1A: b'"severityText":%b', 0x62: b'"eventName":%b'}
+_MOST_INT32 = 2**31 - 1
 _json_text = Memo[bytes, bytes](lambda text: msgspec.json.encode(text.decode()))
 
 
@@ -57,10 +58,10 @@ def logs_to_json(body: bytes, converters: Converters) -> bytes:
 
 def _holder(data: bytes, begin: int, end: int, form: bytes, converters: Converters) -> bytes:
     """A ResourceLogs or ScopeLogs: what it is about, what is in it, and the URL of its schema."""
-    about = url = b""
+    about = url = None
     inner = []
     for tag, start, stop in _fields(data, begin, end):
-        if tag == _ABOUT:
+        if tag == _ABOUT and about is None:
             about = data[start:stop]
         elif tag == _INNER and form is _RESOURCE:
             inner.append(_holder(data, start, stop, _SCOPE, converters))
@@ -70,8 +71,8 @@ def _holder(data: bytes, begin: int, end: int, form: bytes, converters: Converte
             url = data[start:stop]
         else:
             raise ValueError(f"tag {tag}")
-    if not (inner and url):
-        raise ValueError("one of ours has both")
+    if about is None or not (inner and url):
+        raise ValueError("one of ours has all three")
     convert = converters.resource if form is _RESOURCE else converters.scope
     return form % (convert(about), b",".join(inner), _json_text[url])
 
@@ -92,9 +93,13 @@ def _record(data: bytes, begin: int, end: int, converters: Converters) -> bytes:
     parts: list[bytes] = []
     attributes: list[bytes] = []
     known = converters.key_value
-    place = begin
+    place, last = begin, 0
     while place < end:
         tag, size = data[place], data[place + 1]
+        # In the order of their numbers and, but for attributes, once: protobuf itself would merge what comes twice.
+        if tag <= last and not tag == last == _ATTRIBUTE:
+            raise ValueError(f"tag {tag} after {last}")
+        last = tag
         if tag in _TIMES:
             parts.append(_TIMES[tag] % unpack_from("<Q", data, place + 1)[0])
             place += 9
@@ -103,6 +108,8 @@ def _record(data: bytes, begin: int, end: int, converters: Converters) -> bytes:
             place += 5
         elif tag == _SEVERITY_NUMBER:
             number, place = read_varint(data, place + 1)
+            if number > _MOST_INT32:
+                raise ValueError(f"severity {number}")
             parts.append(b'"severityNumber":%d' % number)
         else:
             size, begin = (size, place + 2) if size < 0x80 else read_varint(data, place + 1)

@@ -77,3 +77,27 @@ def test_what_is_not_ours_is_what_protobuf_says_it_is(
         except Exception:
             continue
         assert to_json("logs", broken) == the_general_way(broken, pytest.MonkeyPatch())
+
+
+RECORD = LogRecord(1, 2, "e", "warn", "b", {"k": "v"})
+
+
+@pytest.mark.parametrize("absent", ["resource", "scope"])
+def test_what_is_absent_stays_absent(absent: str) -> None:
+    request = ExportLogsServiceRequest.FromString(encode_logs(make_resource({}), {Scope("s", "1"): [RECORD]}))
+    (holder,) = request.resource_logs
+    about: Any = holder if absent == "resource" else holder.scope_logs[0]
+    about.ClearField(absent)
+    line = to_json("logs", request.SerializeToString())
+    assert json_format.Parse(line, ExportLogsServiceRequest()) == request
+
+
+@pytest.mark.parametrize("twice", [b"\x10\x05\x10\x06", b"\x2a\x02\x18\x01\x2a\x02\x18\x02"])
+def test_what_comes_twice_is_as_protobuf_reads_it(twice: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field again, in a record that is not ours: the last one counts."""
+    url = b"\x1a\x01u"
+    record = b"\x12" + bytes([len(twice)]) + twice
+    scope = b"\x0a\x00" + record + url
+    holder = b"\x0a\x00\x12" + bytes([len(scope)]) + scope + url
+    body = b"\x0a" + bytes([len(holder)]) + holder
+    assert to_json("logs", body) == the_general_way(body, monkeypatch)
