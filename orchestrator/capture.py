@@ -34,6 +34,9 @@ _AGAIN_SECONDS = 3.0
 _SETTLE_SECONDS = 0.2
 _ATTACHING_SECONDS = 1.0
 _QUIET_SECONDS = 0.05
+# For how long output may lie before it is read: each time costs as much as some hundred events. What has no time of its
+# own gets that of its reading.
+_PATIENCE_TIMED, _PATIENCE = 0.5, 0.1
 
 
 class Capture:
@@ -99,6 +102,7 @@ class Capture:
             if time.monotonic() > deadline:
                 self.process.kill()
             self.pump(_POLL_SECONDS)
+        self.process.output.patience = _PATIENCE_TIMED if self.pipeline.timed else _PATIENCE
         return self.pipeline.ready or self.pipeline.ended
 
     def stop(self) -> bool:
@@ -111,6 +115,7 @@ class Capture:
             self.process.kill()
             self.process.wait(_GRACE_SECONDS)
             return True
+        self.process.output.patience = 0.0
         self._close_gate()
         self.process.interrupt()
         quiet_since = told = time.monotonic()

@@ -149,6 +149,11 @@ class Pipeline:
             _HANDLERS[type(record)](self, record)
         self._flush_loose()
 
+    @property
+    def timed(self) -> bool:
+        """Whether all that comes has a time of its own, which what a stranger's program prints has not."""
+        return self._own is None
+
     def tick(self, now: int) -> None:
         """Let time pass (Unix nanoseconds): spans held back leave, and what has waited for too long is given up."""
         if now - self._ticked >= _TICK_NANOSECONDS:

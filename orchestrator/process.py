@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import termios
@@ -26,12 +27,11 @@ __all__ = ("GAP", "BpftraceProcess", "Drain")
 
 _PR_SET_PDEATHSIG = 1
 _PRCTL = ctypes.CDLL(None).prctl  # found before any fork
-_READ_SIZE = 1 << 18
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
-# bpftrace writes each line by itself; reading each by itself would cost it a wake-up and us many times the rest. What
-# has come is left to grow, and once more where much comes and the pipe is far from full.
-_PAUSE_SECONDS = 0.02, 0.08
-_MUCH = 1 << 13
+# What is read at once, as a CPU's own cache holds it; what the pipe may hold, far from full; and what is passed on
+# before its time.
+_READ_SIZE, _MOST_IN_PIPE, _ENOUGH = 1 << 16, 1 << 18, 1 << 20
+_LOOK_SECONDS = 0.02
 _DRAIN_LIMIT = 128 << 20
 _STDERR_LINES = 4000  # 0.27 has ten for each cast that it finds unnecessary
 
@@ -40,7 +40,11 @@ GAP = None
 
 
 class Drain(threading.Thread):
-    """Reads a file descriptor to its end, into at most ``limit`` bytes of memory; what comes above that is counted."""
+    """Reads a file descriptor to its end, into at most ``limit`` bytes of memory; what comes above that is counted.
+
+    bpftrace writes each line by itself: to pass on each by itself would cost a wake-up, and us many times the rest.
+    So what has come waits for more, for at most ``patience`` seconds, which anyone may change at any time.
+    """
 
     def __init__(self, descriptor: int, limit: int = _DRAIN_LIMIT) -> None:
         super().__init__(daemon=True, name="drain")
@@ -49,20 +53,23 @@ class Drain(threading.Thread):
         self._chunks: deque[bytes | None] = deque()
         self._size = 0
         self._changed = threading.Condition()
+        self.patience = _LOOK_SECONDS
         self.dropped_bytes = 0
         self.dropped_lines = 0
 
     def run(self) -> None:
         """Read until the other side closes."""
-        while chunk := self._read():
+        poller = select.poll()
+        poller.register(self._descriptor, select.POLLIN)
+        while True:
+            poller.poll()
+            chunks = self._gather()
+            if not chunks:
+                break
             with self._changed:
-                if self._size + len(chunk) > self._limit:
-                    self._drop(chunk)
-                else:
-                    self._chunks.append(chunk)
-                    self._size += len(chunk)
+                for chunk in chunks:
+                    self._add(chunk)
                 self._changed.notify()
-            self._pause(len(chunk))
         with self._changed:
             self._chunks.append(b"")
             self._changed.notify()
@@ -80,11 +87,19 @@ class Drain(threading.Thread):
                 self._size -= len(chunk or b"")
             return chunk
 
-    def _pause(self, size: int) -> None:
-        if size < _READ_SIZE:
-            time.sleep(_PAUSE_SECONDS[0])
-            if size >= _MUCH and self._waiting() < _READ_SIZE:
-                time.sleep(_PAUSE_SECONDS[1])
+    def _gather(self) -> list[bytes]:
+        """What comes until patience ends, or there is enough; nothing at the end."""
+        poller = select.poll()
+        poller.register(self._descriptor, 0)  # which tells only that the other side has closed
+        chunks: list[bytes] = []
+        began, size = time.monotonic(), 0
+        while size < _ENOUGH and time.monotonic() - began < self.patience:
+            if poller.poll(_LOOK_SECONDS * 1000):
+                break
+            if self._waiting() >= _MOST_IN_PIPE:
+                chunks += self._read()
+                size = sum(map(len, chunks))
+        return chunks + self._read()
 
     def _waiting(self) -> int:
         """Bytes in the pipe."""
@@ -93,11 +108,21 @@ class Drain(threading.Thread):
             fcntl.ioctl(self._descriptor, termios.FIONREAD, count)
         return count[0]
 
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._descriptor, _READ_SIZE)
-        except OSError:
-            return b""
+    def _read(self) -> list[bytes]:
+        """What is in the pipe now."""
+        chunks = []
+        left = self._waiting()
+        while left > 0 and (chunk := os.read(self._descriptor, _READ_SIZE)):
+            chunks.append(chunk)
+            left -= len(chunk)
+        return chunks
+
+    def _add(self, chunk: bytes) -> None:
+        if self._size + len(chunk) > self._limit:
+            self._drop(chunk)
+        else:
+            self._chunks.append(chunk)
+            self._size += len(chunk)
 
     def _drop(self, chunk: bytes) -> None:
         self.dropped_bytes += len(chunk)
