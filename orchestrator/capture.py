@@ -33,7 +33,7 @@ _GATE_SECONDS = 2.0
 _AGAIN_SECONDS = 3.0
 _SETTLE_SECONDS = 0.2
 _ATTACHING_SECONDS = 1.0
-_QUIET_SECONDS = 0.05
+_QUIET_SECONDS = 0.1
 # For how long output may lie before it is read: each time costs as much as some hundred events. What has no time of its
 # own gets that of its reading.
 _PATIENCE_TIMED, _PATIENCE = 0.5, 0.1

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 __all__ = ("run_capture",)
 
 _Started = tuple[BpftraceProcess, list[Signal]]
-_PUMP_SECONDS = 0.1
-_TURN_SECONDS = 0.02
+_PUMP_SECONDS = 0.2
+_TURN_SECONDS = 0.05
 _PROGRESS_SECONDS = 0.5
 
 
@@ -205,10 +205,10 @@ class _Run:
     @staticmethod
     def _pump(captures: Sequence[Capture], left: float) -> None:
         """Pass on what has come; wait a moment if nothing has."""
-        most = _PUMP_SECONDS if len(captures) == 1 else _TURN_SECONDS
-        progress = [capture.pump(0) for capture in captures]
+        alone = len(captures) == 1
+        progress = [] if alone else [capture.pump(0) for capture in captures]
         if not any(progress):
-            captures[0].pump(max(0.0, min(most, left)))
+            captures[0].pump(max(0.0, min(_PUMP_SECONDS if alone else _TURN_SECONDS, left)))
 
     def _progress(self, captures: Sequence[Capture], elapsed: float) -> None:
         total = f"/{self._options.duration:g}" if self._options.duration else ""

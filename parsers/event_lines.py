@@ -21,8 +21,9 @@ FieldType = Literal["time", "int", "string"]
 # Times are the kernel's nanoseconds since it was started, to which those from 1970 to then can be added. An integer is
 # one that OTLP can hold.
 _TIMES = range(2**62)
+_Time = Annotated[int, Meta(ge=0, lt=_TIMES.stop)]
 _TYPES: dict[FieldType, Any] = {
-    "time": Annotated[int, Meta(ge=0, lt=_TIMES.stop)],
+    "time": _Time,
     "int": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
     "string": str,
 }
@@ -107,9 +108,9 @@ class _Splitter:
     def __init__(self, tag: str, fields: Sequence[FieldType]) -> None:
         self._tag = tag
         self._prefix = _PREFIX % tag.encode()
-        self._between = b'"]}\n' + self._prefix
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_row_type(tag, fields[1:-1], first=1), strict=False)
-        self._known = _Known(lambda rest: decoder.decode(b'["%b",%b]' % (tag.encode(), rest)))
+        self._known = _Known(lambda rest: decoder.decode(b'["%b"%b]' % (tag.encode(), rest)))
+        self._times: msgspec.json.Decoder[list[int]] = msgspec.json.Decoder(list[_Time])
         self._resting = 0
 
     def split(self, block: bytes) -> Rows | None:
@@ -117,32 +118,33 @@ class _Splitter:
         if self._resting:
             self._resting -= 1
             return None
-        lines = block[len(self._prefix) : -len(b'"]}\n')].split(self._between)
-        if len(lines) != block.count(b"\n") or not block.endswith(b'"]}\n'):
+        lines = block.split(b'"]}\n')
+        if lines.pop() or block.count(self._prefix) != len(lines):
             return None
+        # Times of one block have the same number of digits, but for one block in years.
+        begin, end = len(self._prefix), lines[0].find(b",", len(self._prefix))
         times: list[bytes] = []
         rests: list[bytes] = []
         texts: list[bytes] = []
         for line in lines:
-            time, _, more = line.partition(b",")
-            rest, _, text = more.rpartition(b',"')
-            times.append(time)
-            rests.append(rest)
+            fields, _, text = line.rpartition(b',"')
+            times.append(fields[begin:end])
+            rests.append(fields[end:])
             texts.append(text)
         return self._rows(times, rests, texts)
 
     def _rows(self, times: Sequence[bytes], rests: Sequence[bytes], texts: Sequence[bytes]) -> Rows | None:
-        if not b"".join(times).isdigit() or b'"' in b"".join(texts):
+        if b'"' in b"".join(texts):
             return None
         made = self._known.made
         try:
-            numbers = list(map(int, times))
+            numbers = self._times.decode(b"[%b]" % b",".join(times))
             rows = list(map(self._known.__getitem__, rests))
-        except (ValueError, msgspec.MsgspecError):  # an empty time, other fields
+        except msgspec.MsgspecError:  # no times, other fields
             return None
         if self._known.made - made > len(rows) // _OFTEN:
             self._resting = _BLOCKS
-        return Rows(self._tag, rows, numbers, texts) if max(numbers) in _TIMES else None
+        return Rows(self._tag, rows, numbers, texts) if len(numbers) == len(rows) else None
 
 
 class _Known(dict[bytes, Any]):
