@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, as a page of Markdown: `python -m benchmarks [--bpftrace PATH]... [--runs 5]`.
 
-As root, with a C compiler, and with Go for the Collector. It takes half an hour. RESULTS.md is what it printed once.
+As root, with a C compiler, and with Go for the Collector. It takes most of an hour. RESULTS.md is what it printed once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.machine import described
 
@@ -17,7 +18,8 @@ def show(title: str, module: str, *arguments: str) -> None:
     """Run one of them under a title; what it prints first is the machine, which is told once."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    print(f"\n## {title}\n\n`{' '.join(['python', *command[1:]])}`\n\n{_tables(output)}", flush=True)
+    shown = " ".join(["python", *(Path(word).name for word in command[1:])])
+    print(f"\n## {title}\n\n`{shown}`\n\n{_tables(output)}", flush=True)
 
 
 def _tables(output: str) -> str:
@@ -51,6 +53,9 @@ def main() -> None:
             *("--rates", "20000", "--runs", arguments.runs, "--new-paths"),
         )
         show(f"Live, {said}: other rates", "live", *live)
+    first = ("--bpftrace", bpftraces[0])
+    show("Live for a minute", "live", *first, "--rates", "50000", "--seconds", "60")
+    show("Live for ten minutes", "live", *first, "--rates", "10000", "--seconds", "600")
     show("Replayed", "replayed", "--runs", arguments.runs)
     show("Snapshots", "snapshots")
     show("Start-up", "startup")

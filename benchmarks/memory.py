@@ -57,10 +57,10 @@ def main() -> None:
 
 
 def _peaks(folder: Path, receiver: sink.Sink, busy: int, port: int, arguments: argparse.Namespace) -> tuple[int, int]:
-    command = [sys.executable, "-m", "orchestrator", "run", _SIGNALS, "--set", f"alloc.pids={busy}"]
+    command = [sys.executable, "-m", "orchestrator", "run", _SIGNALS, "--set", f"alloc.pid={busy}"]
     command += ["--bpftrace", arguments.bpftrace, "--interval", "2s", "--otlp-endpoint", receiver.url]
     with notified(folder / "notify") as ready:
-        run = subprocess.Popen(command, cwd=folder, env=ready.environment, stderr=subprocess.DEVNULL)
+        run = subprocess.Popen(command, cwd=folder, env=ready.environment)
         ready.wait(_TIMEOUT)
     until = time.monotonic() + arguments.seconds
     while time.monotonic() < until:

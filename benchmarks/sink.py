@@ -4,7 +4,7 @@
 
 It prints `port N` when it listens, on 127.0.0.1 only, and its counts as a line of JSON when SIGTERM or SIGINT ends it:
 `{"requests": ..., "bytes": ..., "log_records": ..., "data_points": ...}`, bytes being those of the bodies. The last two
-are null but with `--parse`, which reads each body with protobuf. `GET /count` answers the same at any time.
+are null but with `--parse`, which reads each body of logs and metrics with protobuf. `GET /count` answers the same at any time.
 
 Bodies that are compressed get a 415, so that no comparison holds one by mistake.
 """
@@ -28,6 +28,7 @@ from typing import BinaryIO
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 # An empty message is how both services say that all was taken.
 _TAKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
+_PATHS = {b"/v1/logs", b"/v1/metrics", b"/v1/traces", b"/v1development/profiles"}
 _UNKNOWN = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 _COMPRESSED = b"HTTP/1.1 415 Unsupported Media Type\r\nContent-Length: 0\r\n\r\n"
 
@@ -75,13 +76,14 @@ class Server:
         if path == b"/count":
             shown = self.counts.json().encode()
             return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(shown), shown)
-        if path not in (b"/v1/logs", b"/v1/metrics"):
+        if path not in _PATHS:
             return _UNKNOWN
         if headers.get(b"content-encoding", b"identity") != b"identity":
             return _COMPRESSED
         records = points = 0
         if self._parse:
-            records, points = (_log_records(body), 0) if path == b"/v1/logs" else (0, _data_points(body))
+            records = _log_records(body) if path == b"/v1/logs" else 0
+            points = _data_points(body) if path == b"/v1/metrics" else 0
         with self._lock:
             self.counts.requests += 1
             self.counts.bytes += len(body)
