@@ -4,7 +4,7 @@
 
 It prints `port N` when it listens, on 127.0.0.1 only, and its counts as a line of JSON when SIGTERM or SIGINT ends it:
 `{"requests": ..., "bytes": ..., "log_records": ..., "data_points": ...}`, bytes being those of the bodies. The last two
-are null but with `--parse`, which reads each body of logs and metrics with protobuf. `GET /count` answers the same at any time.
+are null but with `--parse`, which reads bodies of both with protobuf. `GET /count` answers the same at any time.
 
 Bodies that are compressed get a 415, so that no comparison holds one by mistake.
 """
