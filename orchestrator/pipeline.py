@@ -76,7 +76,7 @@ class _SignalState:
         for map_name, rule in signal.manifest.stacks.items():
             reader = StackReader(rule, stack_counts)
             self.stacks.update({name: reader for name in (map_name, rule.twin) if name})
-        self.name = signal.name
+        self.name, self.manifest = signal.name, signal.manifest
         self.scope = Scope(f"bpftrace-orchestrator/{signal.name}", __version__)
         self.events = EventReader(signal.manifest.events, string_limit)
         self.spans = Operations(signal.manifest, active)
@@ -151,8 +151,9 @@ class Pipeline:
 
     @property
     def timed(self) -> bool:
-        """Whether all that comes has a time of its own, which what a stranger's program prints has not."""
-        return self._own is None
+        """Whether all that comes has a time of its own; not what a program prints that knows nothing of us."""
+        manifests = [state.manifest for state in self._states]
+        return self._own is None or all(manifest.events and not manifest.prints for manifest in manifests)
 
     def tick(self, now: int) -> None:
         """Let time pass (Unix nanoseconds): spans held back leave, and what has waited for too long is given up."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
 
 from config.manifest import Manifest
 from orchestrator.capture import Capture
@@ -66,3 +70,26 @@ def test_a_program_of_ones_own_that_fails_has_not_ended_well() -> None:
     run(capture)
     assert not capture.ended_well()
     assert not capture.pipeline.ready
+
+
+EVENT = {"fields": [{"type": "time"}, {"attribute": "process.pid"}], "name": "x"}
+
+
+@pytest.mark.parametrize(
+    ("words", "timed"),
+    [
+        ({"process": "own"}, False),  # whatever it prints has the time of its reading
+        ({"process": "own", "events": {"x": EVENT}}, True),
+        ({"process": "own", "events": {"x": EVENT}, "prints": [{"name": "y", "pieces": [{"printf": "y\n"}]}]}, False),
+        ({"process": "shared", "events": {"x": EVENT}, "emitted": "@x_emitted"}, True),
+    ],
+)
+def test_output_lies_longer_where_events_have_times_of_their_own(words: dict[str, Any], timed: bool) -> None:
+    signal = Signal("mine", Path("mine.bt"), "", msgspec.convert({"summary": "Mine", **words}, Manifest))
+    process = started(output=b"")
+    usual = process.output.patience
+    capture = Capture(process, [signal], Collected())
+    capture.wait_ready(lambda: False)
+    assert (process.output.patience >= 0.5) is timed
+    assert process.output.patience > usual
+    run(capture)

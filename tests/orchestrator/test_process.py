@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import sys
@@ -150,3 +151,26 @@ def test_drain_waits_for_more_and_gives_it_at_once(pipe: tuple[int, int]) -> Non
     chunks = read_all(drain)
     assert b"".join(filter(None, chunks)) == b"".join(b"line %d\n" % number for number in range(1000))
     assert len(chunks) < 100
+
+
+def test_drain_is_patient_until_it_is_told_not_to_be(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    drain = Drain(reader)
+    drain.patience = 600.0
+    drain.start()
+    os.write(writer, b"one\n")
+    with pytest.raises(TimeoutError):
+        drain.get(0.3)
+    drain.patience = 0.0
+    assert drain.get(30) == b"one\n"
+
+
+def test_drain_is_patient_as_long_as_the_pipe_is_far_from_full(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    drain = Drain(reader)
+    drain.patience = 600.0
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 20)
+    drain.start()
+    for _ in range(3 << 10):  # 3 MiB, which the pipe does not hold
+        os.write(writer, b"x" * 1023 + b"\n")
+    assert len(drain.get(30) or b"") > 1
