@@ -11,12 +11,13 @@ from orchestrator.complaints import explain, worth_telling
 from orchestrator.errors import HostError
 from orchestrator.launch import Launch
 from orchestrator.limits import LIMITS
-from orchestrator.pipeline import Pipeline, Sink
+from orchestrator.pipeline import Pipeline
 from orchestrator.process import GAP, BpftraceProcess
 from orchestrator.program import STOP_SIGNAL
 from orchestrator.signals.clock import Clock
 from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
+from orchestrator.sink import Sink
 from parsers.records import Unparsed
 from parsers.stream import OutputStream
 

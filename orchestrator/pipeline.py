@@ -6,21 +6,19 @@ Either of the signals of a joined program, or of one program that has the proces
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator import __version__, program
 from orchestrator.catalog import Signal
 from orchestrator.limits import Limits
+from orchestrator.signal_state import SignalState, own_reader
+from orchestrator.signals import sizes
 from orchestrator.signals.active_spans import ActiveSpans
 from orchestrator.signals.attributes import number
 from orchestrator.signals.clock import TIMES, Moment
-from orchestrator.signals.event_batch import EventBatch
-from orchestrator.signals.logs import EventReader
-from orchestrator.signals.metrics import MetricReader
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
-from orchestrator.signals.operations import Operations
-from orchestrator.signals.series import MapRecord, is_number, pairs
-from orchestrator.signals.stacks import StackCounts, StackReader
+from orchestrator.signals.series import MapRecord
+from orchestrator.sink import Sink
 from orchestrator.telemetry import SignalCounts, StreamCounts, own_metrics
 from parsers.event_lines import Shape
 from parsers.records import (
@@ -42,47 +40,13 @@ from parsers.records import (
 if TYPE_CHECKING:
     from orchestrator.signals.programs import ProgramReader
 
-__all__ = ("OWN_SCOPE", "Pipeline", "Sink")
+__all__ = ("OWN_SCOPE", "Pipeline")
 
 OWN_SCOPE = Scope("bpftrace-orchestrator", __version__)
 _KEPT_PROBLEMS = 100
 _TICK_NANOSECONDS = 200_000_000
 # 0.23 and later say so of every delete(@m[key]) without such a key; nothing is lost by it.
 _NOTHING_TO_DELETE = "map_delete_elem returned -2"
-
-
-class Sink(Protocol):
-    """Where signal data goes."""
-
-    def log(self, scope: Scope, record: LogRecord) -> None:
-        """Take one log record."""
-
-    def events(self, scope: Scope, batch: EventBatch) -> None:
-        """Take log records of one event, many at once."""
-
-    def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
-        """Take all metrics of one snapshot."""
-
-    def profile(self, scope: Scope, profile: Profile) -> None:
-        """Take the samples of one type and window."""
-
-    def span(self, scope: Scope, span: Span) -> None:
-        """Take one span."""
-
-
-class _SignalState:
-    def __init__(self, signal: Signal, string_limit: int, stack_counts: StackCounts, active: ActiveSpans) -> None:
-        self.stacks: dict[str, StackReader] = {}
-        for map_name, rule in signal.manifest.stacks.items():
-            reader = StackReader(rule, stack_counts)
-            self.stacks.update({name: reader for name in (map_name, rule.twin) if name})
-        self.name, self.manifest = signal.name, signal.manifest
-        self.scope = Scope(f"bpftrace-orchestrator/{signal.name}", __version__)
-        self.events = EventReader(signal.manifest.events, string_limit)
-        self.spans = Operations(signal.manifest, active)
-        self.metrics = MetricReader(signal.manifest.metrics)
-        self.counts = SignalCounts(emitted=0 if signal.manifest.emitted else None)
-        self.emitted_map = signal.manifest.emitted
 
 
 class Pipeline:
@@ -94,12 +58,12 @@ class Pipeline:
     def __init__(self, signals: Sequence[Signal], limits: Limits, sink: Sink, *, whole_lines: bool = False) -> None:
         self.stream = StreamCounts()
         active = ActiveSpans()
-        self._states = [_SignalState(signal, limits.string, self.stream.stacks, active) for signal in signals]
+        self._states = [SignalState(signal, limits.string, self.stream.stacks, active) for signal in signals]
         self._by_tag = {tag: state for state in self._states for tag in state.events.tags}
         self._by_map = {name: state for state in self._states for name in state.metrics.maps}
         self._by_emitted = {state.emitted_map: state for state in self._states if state.emitted_map}
         self._by_stacks = {name: state for state in self._states for name in state.stacks}
-        self._own = _own_reader(signals, self.stream.stacks, whole_lines=whole_lines)
+        self._own = own_reader(signals, self.stream.stacks, whole_lines=whole_lines)
         self._map_keys = limits.map_keys
         self._sink = sink
         self._moment = Moment(0, 0)
@@ -198,7 +162,7 @@ class Pipeline:
         state.counts.received += len(record.rows)
         self._sink.events(state.scope, state.events.read_rows(record, self._moment))
 
-    def _event(self, state: _SignalState, record: Value) -> None:
+    def _event(self, state: SignalState, record: Value) -> None:
         try:
             data = cast("list[Any]", record.data)
             event = state.events.read_value(data, self._moment)
@@ -209,7 +173,7 @@ class Pipeline:
             state.counts.received += 1
             self._operation(state, str(data[0]), event)
 
-    def _operation(self, state: _SignalState, event: str, record: LogRecord) -> None:
+    def _operation(self, state: SignalState, event: str, record: LogRecord) -> None:
         """A log record, a span or a part of one, or several of these."""
         log, spans = state.spans.take(event, record, self._moment)
         if log is not None:
@@ -286,11 +250,11 @@ class Pipeline:
             if record.name in self._loose:
                 self._flush_loose()
             self._loose[record.name] = record
-        if _entries(record) >= self._map_keys and self._own is None:
+        if sizes.entries(record) >= self._map_keys and self._own is None:
             message = f"@{record.name} is full ({self._map_keys:,} entries): what came after that is not counted"
             self.stream.problems[message] = 1
 
-    def _stack_map(self, state: _SignalState, record: MapRecord) -> None:
+    def _stack_map(self, state: SignalState, record: MapRecord) -> None:
         """A map whose turn is over: all of it came before the turn went to the other one.
 
         At the end bpftrace prints both, and what is left of them belongs together.
@@ -314,11 +278,11 @@ class Pipeline:
             if is_over or name not in self._printed:
                 self.stream.unread_entries += self._by_stacks[name].stacks[name].read(record)
 
-    def _spans(self, state: _SignalState, spans: Iterable[Span]) -> None:
+    def _spans(self, state: SignalState, spans: Iterable[Span]) -> None:
         for span in spans:
             self._sink.span(state.scope, span)
 
-    def _profiles(self, state: _SignalState, profiles: Iterable[Profile]) -> None:
+    def _profiles(self, state: SignalState, profiles: Iterable[Profile]) -> None:
         for profile in profiles:
             self._sink.profile(state.scope, profile)
 
@@ -333,7 +297,7 @@ class Pipeline:
             return True
         if not own.is_snapshot(record.name) or not self.ready or self.as_written:
             return False
-        return not self.ended or _size(record) <= _size(self._last.get(record.name))
+        return not self.ended or sizes.size(record) <= sizes.size(self._last.get(record.name))
 
     def _flush_loose(self) -> None:
         """Give on the maps that came outside of snapshots."""
@@ -359,7 +323,7 @@ class Pipeline:
         metrics: dict[Scope, list[Metric]] = {}
         for name, record in records.items():
             if name in self._by_emitted and isinstance(record, Map):
-                self._by_emitted[name].counts.emitted = _total(record)
+                self._by_emitted[name].counts.emitted = sizes.total(record)
             elif self._own is not None:
                 self._read_own(self._own, record, start, time, metrics)
             elif name in self._by_map:
@@ -416,42 +380,6 @@ class Pipeline:
 
     def _unknown(self, _record: Record) -> None:
         self.stream.unknown += 1
-
-
-def _own_reader(signals: Sequence[Signal], counts: StackCounts, *, whole_lines: bool) -> ProgramReader | None:
-    own = next((signal for signal in signals if signal.manifest.process == "own"), None)
-    if own is None:
-        return None
-    from orchestrator.signals.programs import ProgramReader  # noqa: PLC0415 - built-in signals do without
-
-    return ProgramReader(own.name, own.manifest, counts, whole_lines=whole_lines)
-
-
-def _entries(record: MapRecord) -> int:
-    """How many entries of the kernel's map were printed: every non-empty bucket of a keyed histogram is one."""
-    if isinstance(record, Hist):
-        return sum(bool(bucket.count) for _, buckets in record.series for bucket in buckets)
-    return len(pairs(record))
-
-
-def _size(record: MapRecord | None) -> tuple[int, int]:
-    """How much a map holds: keys, and the sum of their counts."""
-    if record is None:
-        return (-1, 0)
-    if isinstance(record, Hist):
-        return len(record.series), sum(bucket.count for _, buckets in record.series for bucket in buckets)
-    return len(pairs(record)), sum(_amount(value) for _, value in pairs(record))
-
-
-def _amount(value: Any) -> int:
-    """A count, a number that came as a string, or how many values stats() has seen."""
-    value = value.get("count", 0) if isinstance(value, dict) else value
-    return int(value) if is_number(value) else 0
-
-
-def _total(record: Map) -> int:
-    """The value of a scalar count; 0.27 prints an unset one as nothing."""
-    return sum(value for _, value in record.entries if isinstance(value, int))
 
 
 _HANDLERS: dict[type, Callable[[Pipeline, Any], None]] = {

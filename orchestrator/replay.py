@@ -17,12 +17,13 @@ from orchestrator.errors import UsageError
 from orchestrator.limits import LIMITS
 from orchestrator.options import ReplayOptions
 from orchestrator.outlet import Outlet
-from orchestrator.pipeline import Pipeline, Sink
+from orchestrator.pipeline import Pipeline
 from orchestrator.recording import OURS, Gap, Header, read_header, read_line
 from orchestrator.report import conclude
 from orchestrator.resource import resource_attributes
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import AttributeValue
+from orchestrator.sink import Sink
 from orchestrator.stop import Stop
 from orchestrator.terminal import Terminal
 from orchestrator.timeline import Timeline

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from orchestrator.capture import Capture
     from orchestrator.outlet import Outlet
     from orchestrator.output import Output
-    from orchestrator.pipeline import Sink
     from orchestrator.recording import Recorder
     from orchestrator.signals.model import AttributeValue
+    from orchestrator.sink import Sink
 
 __all__ = ("run_capture",)
 
