@@ -27,12 +27,11 @@ __all__ = ("GAP", "BpftraceProcess", "Drain")
 
 _PR_SET_PDEATHSIG = 1
 _PRCTL = ctypes.CDLL(None).prctl  # found before any fork
-# What root may ask for, and what anyone may (/proc/sys/fs/pipe-max-size); memory is taken only for what is in it.
-_PIPE_SIZES = 4 << 20, 1 << 20
+_PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
 # What is read at once, as a CPU's own cache holds it; what is passed on before its time.
 _READ_SIZE, _ENOUGH = 1 << 16, 1 << 20
-# bpftrace writes some 30 MB/s at most. From a quarter on the pipe is read, which leaves it room enough until then.
-_FASTEST = 40e6
+# What bpftrace writes in a second at most, but for moments. From a quarter on the pipe is read.
+_FASTEST = 20e6
 _USUAL_PATIENCE = 0.02
 _DRAIN_LIMIT = 128 << 20
 _STDERR_LINES = 4000  # 0.27 has ten for each cast that it finds unnecessary
@@ -51,6 +50,7 @@ class Drain(threading.Thread):
     def __init__(self, descriptor: int, limit: int = _DRAIN_LIMIT) -> None:
         super().__init__(daemon=True, name="drain")
         self._descriptor = descriptor
+        self._pipe_size = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
         self._limit = limit
         self._chunks: deque[bytes | None] = deque()
         self._size = 0
@@ -93,13 +93,12 @@ class Drain(threading.Thread):
         """What comes until patience ends, or there is enough; nothing at the end."""
         poller = select.poll()
         poller.register(self._descriptor, 0)  # which tells only that the other side has closed
-        size = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ)
         chunks: list[bytes] = []
         began, read = time.monotonic(), 0
         while read < _ENOUGH and (left := began + self.patience - time.monotonic()) > 0:
-            if poller.poll(min(left, (size - self._waiting()) / _FASTEST) * 1000):
+            if poller.poll(min(left, (self._pipe_size - self._waiting()) / _FASTEST) * 1000):
                 break
-            if self._waiting() >= size // 4:
+            if self._waiting() >= self._pipe_size // 4:
                 chunks += self._read()
                 read = sum(map(len, chunks))
         return chunks + self._read()
@@ -154,7 +153,8 @@ class BpftraceProcess:
             raise HostError(f"{argv[0]} cannot be run: {error.strerror}") from None
         self._stdin, self.stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         self._stderr_pipe = cast(IO[bytes], self._process.stderr)
-        _enlarge(self.stdout.fileno())
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         self.output = Drain(self.stdout.fileno())
         self.output.start()
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -217,13 +217,6 @@ class BpftraceProcess:
     def _read_stderr(self) -> None:
         for line in self._stderr_pipe:
             self._stderr.append(line.decode(errors="backslashreplace").rstrip("\n"))
-
-
-def _enlarge(descriptor: int) -> None:
-    for size in _PIPE_SIZES:
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, size)
-            break
 
 
 def _die_with(parent: int) -> None:

@@ -167,9 +167,9 @@ def test_drain_is_patient_until_it_is_told_not_to_be(pipe: tuple[int, int]) -> N
 
 def test_drain_is_patient_as_long_as_the_pipe_is_far_from_full(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 20)
     drain = Drain(reader)
     drain.patience = 600.0
-    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 20)
     drain.start()
     for _ in range(3 << 10):  # 3 MiB, which the pipe does not hold
         os.write(writer, b"x" * 1023 + b"\n")
