@@ -96,7 +96,8 @@ class Drain(threading.Thread):
         chunks: list[bytes] = []
         began, read = time.monotonic(), 0
         while read < _ENOUGH and (left := began + self.patience - time.monotonic()) > 0:
-            if poller.poll(min(left, (self._pipe_size - self._waiting()) / _FASTEST) * 1000):
+            room = max(0, self._pipe_size - self._waiting())
+            if poller.poll(min(left, room / _FASTEST) * 1000):
                 break
             if self._waiting() >= self._pipe_size // 4:
                 chunks += self._read()

@@ -16,15 +16,37 @@ from orchestrator.errors import HostError
 from orchestrator.process import GAP, BpftraceProcess, Drain
 
 
+class Pipe:
+    """A pipe with a drain at its end. The drain ends before its descriptor does, which another pipe would get then."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        self._drains: list[Drain] = []
+        self._is_open = True
+
+    def drain(self, **limits: int) -> Drain:
+        drain = Drain(self.reader, **limits)
+        self._drains.append(drain)
+        return drain
+
+    def end(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            os.close(self.writer)
+
+    def close(self) -> None:
+        self.end()
+        for drain in self._drains:
+            drain.patience = 0.0
+            drain.join(30)
+        os.close(self.reader)
+
+
 @pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    reader, writer = os.pipe()
-    yield reader, writer
-    for descriptor in (reader, writer):
-        try:
-            os.close(descriptor)
-        except OSError:
-            continue
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close()
 
 
 def read_all(drain: Drain) -> list[bytes | None]:
@@ -34,26 +56,24 @@ def read_all(drain: Drain) -> list[bytes | None]:
     return chunks
 
 
-def test_drain_reads_to_the_end(pipe: tuple[int, int]) -> None:
-    reader, writer = pipe
-    drain = Drain(reader)
+def test_drain_reads_to_the_end(pipe: Pipe) -> None:
+    drain = pipe.drain()
     drain.start()
-    os.write(writer, b"one\n")
-    os.close(writer)
+    os.write(pipe.writer, b"one\n")
+    pipe.end()
     assert b"".join(chunk or b"" for chunk in read_all(drain)) == b"one\n"
     assert drain.get(0) == b""  # the end stays
     assert drain.dropped_bytes == 0
 
 
-def test_drain_never_lets_the_writer_wait(pipe: tuple[int, int]) -> None:
+def test_drain_never_lets_the_writer_wait(pipe: Pipe) -> None:
     """Nobody takes anything: the writer is served all the same, and what had to be dropped is counted."""
-    reader, writer = pipe
     line = b"x" * 99 + b"\n"
-    drain = Drain(reader, limit=1000)
+    drain = pipe.drain(limit=1000)
     drain.start()
     for _ in range(10_000):  # 1 MB through a pipe of 64 kB: without a reader this would block for ever
-        os.write(writer, line)
-    os.close(writer)
+        os.write(pipe.writer, line)
+    pipe.end()
     drain.join(30)
     chunks = read_all(drain)
     kept = b"".join(chunk for chunk in chunks if chunk is not GAP)
@@ -63,12 +83,12 @@ def test_drain_never_lets_the_writer_wait(pipe: tuple[int, int]) -> None:
     assert kept.count(b"\n") + drain.dropped_lines == 10_000
 
 
-def test_drain_says_that_nothing_is_there_yet(pipe: tuple[int, int]) -> None:
-    drain = Drain(pipe[0])
+def test_drain_says_that_nothing_is_there_yet(pipe: Pipe) -> None:
+    drain = pipe.drain()
     drain.start()
     with pytest.raises(TimeoutError):
         drain.get(0.01)
-    os.close(pipe[1])
+    pipe.end()
     assert drain.get(30) == b""
 
 
@@ -140,37 +160,34 @@ def test_process_wake_ends_a_wait_of_one_that_has_no_handler() -> None:
     assert process.wait(30) == 0
 
 
-def test_drain_waits_for_more_and_gives_it_at_once(pipe: tuple[int, int]) -> None:
+def test_drain_waits_for_more_and_gives_it_at_once(pipe: Pipe) -> None:
     """Lines that are written one by one are read together."""
-    reader, writer = pipe
-    drain = Drain(reader)
+    drain = pipe.drain()
     drain.start()
     for number in range(1000):
-        os.write(writer, b"line %d\n" % number)
-    os.close(writer)
+        os.write(pipe.writer, b"line %d\n" % number)
+    pipe.end()
     chunks = read_all(drain)
     assert b"".join(filter(None, chunks)) == b"".join(b"line %d\n" % number for number in range(1000))
     assert len(chunks) < 100
 
 
-def test_drain_is_patient_until_it_is_told_not_to_be(pipe: tuple[int, int]) -> None:
-    reader, writer = pipe
-    drain = Drain(reader)
+def test_drain_is_patient_until_it_is_told_not_to_be(pipe: Pipe) -> None:
+    drain = pipe.drain()
     drain.patience = 600.0
     drain.start()
-    os.write(writer, b"one\n")
+    os.write(pipe.writer, b"one\n")
     with pytest.raises(TimeoutError):
         drain.get(0.3)
     drain.patience = 0.0
     assert drain.get(30) == b"one\n"
 
 
-def test_drain_is_patient_as_long_as_the_pipe_is_far_from_full(pipe: tuple[int, int]) -> None:
-    reader, writer = pipe
-    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 20)
-    drain = Drain(reader)
+def test_drain_is_patient_as_long_as_the_pipe_is_far_from_full(pipe: Pipe) -> None:
+    fcntl.fcntl(pipe.reader, fcntl.F_SETPIPE_SZ, 1 << 20)
+    drain = pipe.drain()
     drain.patience = 600.0
     drain.start()
     for _ in range(3 << 10):  # 3 MiB, which the pipe does not hold
-        os.write(writer, b"x" * 1023 + b"\n")
+        os.write(pipe.writer, b"x" * 1023 + b"\n")
     assert len(drain.get(30) or b"") > 1
