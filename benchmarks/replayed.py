@@ -32,7 +32,7 @@ def ours(events: Path, receiver: sink.Sink) -> Spent:
 
 def plain(events: Path, receiver: sink.Sink) -> Spent:
     """`json.loads`, the SDK's Logger and exporter."""
-    return run([sys.executable, str(_HERE / "peers" / "plain_python.py"), "--endpoint", receiver.url, str(events)])
+    return run([sys.executable, _HERE / "peers" / "plain_python.py", "--endpoint", receiver.url], stdin=events)
 
 
 def through_collector(parser: str, binary: Path) -> _Way:
