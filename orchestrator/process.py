@@ -96,12 +96,12 @@ class Drain(threading.Thread):
         chunks: list[bytes] = []
         began, read = time.monotonic(), 0
         while read < _ENOUGH and (left := began + self.patience - time.monotonic()) > 0:
-            room = max(0, self._pipe_size - self._waiting())
-            if poller.poll(min(left, room / _FASTEST) * 1000):
-                break
-            if self._waiting() >= self._pipe_size // 4:
+            waiting = self._waiting()
+            if waiting >= self._pipe_size // 4:
                 chunks += self._read()
                 read = sum(map(len, chunks))
+            elif poller.poll(min(left, (self._pipe_size - waiting) / _FASTEST) * 1000):
+                break
         return chunks + self._read()
 
     def _waiting(self) -> int:

@@ -205,10 +205,9 @@ class _Run:
     @staticmethod
     def _pump(captures: Sequence[Capture], left: float) -> None:
         """Pass on what has come; wait a moment if nothing has."""
-        alone = len(captures) == 1
-        progress = [] if alone else [capture.pump(0) for capture in captures]
-        if not any(progress):
-            captures[0].pump(max(0.0, min(_PUMP_SECONDS if alone else _TURN_SECONDS, left)))
+        progress = [capture.pump(0) for capture in captures[1:]]
+        most = 0.0 if any(progress) else _TURN_SECONDS if progress else _PUMP_SECONDS
+        captures[0].pump(max(0.0, min(most, left)))
 
     def _progress(self, captures: Sequence[Capture], elapsed: float) -> None:
         total = f"/{self._options.duration:g}" if self._options.duration else ""

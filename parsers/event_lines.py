@@ -20,8 +20,7 @@ __all__ = ("FieldType", "RowDecoder", "Shape", "row_field")
 FieldType = Literal["time", "int", "string"]
 # Times are the kernel's nanoseconds since it was started, to which those from 1970 to then can be added. An integer is
 # one that OTLP can hold.
-_TIMES = range(2**62)
-_Time = Annotated[int, Meta(ge=0, lt=_TIMES.stop)]
+_Time = Annotated[int, Meta(ge=0, lt=2**62)]
 _TYPES: dict[FieldType, Any] = {
     "time": _Time,
     "int": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
