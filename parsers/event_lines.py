@@ -28,8 +28,9 @@ _TYPES: dict[FieldType, Any] = {
 }
 _PREFIX = b'{"type": "value", "data": ["%b",'
 _MOST_KNOWN = 4096
-# If more than one line in so many has values that were not seen before, so many blocks are read another way.
-_OFTEN, _BLOCKS = 4, 64
+# If more than one line in so many has values that were not seen before, the next blocks are read another way: one,
+# then twice as many each time, as what is new to a stream that has just begun may come again and again.
+_OFTEN, _MOST_RESTING = 4, 64
 
 
 class Shape(NamedTuple):
@@ -110,7 +111,7 @@ class _Splitter:
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_row_type(tag, fields[1:-1], first=1), strict=False)
         self._known = _Known(lambda rest: decoder.decode(b'["%b"%b]' % (tag.encode(), rest)))
         self._times: msgspec.json.Decoder[list[int]] = msgspec.json.Decoder(list[_Time])
-        self._resting = 0
+        self._resting, self._rest = 0, 1
 
     def split(self, block: bytes) -> Rows | None:
         """Read a block that begins with such a line; None if one of its lines is none, or if most are new."""
@@ -142,7 +143,9 @@ class _Splitter:
         except msgspec.MsgspecError:  # no times, other fields
             return None
         if self._known.made - made > len(rows) // _OFTEN:
-            self._resting = _BLOCKS
+            self._resting, self._rest = self._rest, min(2 * self._rest, _MOST_RESTING)
+        else:
+            self._rest = 1
         return Rows(self._tag, rows, numbers, texts) if len(numbers) == len(rows) else None
 
 
