@@ -14,6 +14,9 @@ from orchestrator.wishes import Wishes
 
 __all__ = ("Outlet",)
 
+# How long data may wait for more: a file may be read while it grows.
+_FILE_SECONDS, _ENDPOINT_SECONDS = 1.0, 10.0
+
 
 class Outlet:
     """A sink with all that hangs on it. Raises UsageError if the file cannot be written."""
@@ -28,7 +31,9 @@ class Outlet:
     ) -> None:
         self.terminal = terminal
         self.destinations = Destinations(wishes.otlp, wishes.output, self.say, give_up)
-        self.output = Output(resource, [self.destinations], kernel_build_id)
+        is_read_along = wishes.otlp is None or wishes.output is not None
+        seconds = _FILE_SECONDS if is_read_along else _ENDPOINT_SECONDS
+        self.output = Output(resource, [self.destinations], kernel_build_id, seconds)
         is_embedded = wishes.otlp is None and wishes.output is None
         self._summary = Summary() if wishes.summary or (is_embedded and terminal.interactive) else None
 

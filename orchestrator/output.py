@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 __all__ = ("Output", "Target")
 
 Item = TypeVar("Item")
-# What came in a second, or 1 MiB of it: each request costs as much as the encoding of a thousand events, and receivers
-# take 4 MiB. What is not encoded yet is taken for a kibibyte.
-_BATCH_SECONDS, _BATCH_BYTES, _ITEM_BYTES = 1.0, 1 << 20, 1 << 10
+# A batch is full with 1,024 items, or with 3 MiB of those that are encoded many at once: each request costs as much as
+# the encoding of a thousand events.
+_BATCH_BYTES = 3 << 20
+_ITEM_BYTES = _BATCH_BYTES // 1024
+# What receivers take: gRPC has it as its default, the Collector for both protocols.
+_REQUEST_BYTES = 4 << 20
 # Events that are encoded together: as many as a CPU's own cache holds.
 _EVENTS = 1024
 
@@ -34,14 +37,18 @@ class Target(Protocol):
 
 
 class Output:
-    """A sink that batches (1 MiB, or what came in a second) and encodes for all targets at once.
+    """A sink that batches (1,024 items, or what came in ``seconds``) and encodes for all targets at once.
 
     What encodes is imported with the first data: bpftrace is starting meanwhile. ``kernel_build_id``: of the host that
     was traced.
     """
 
     def __init__(
-        self, resource: Mapping[str, AttributeValue], targets: Sequence[Target], kernel_build_id: str | None = None
+        self,
+        resource: Mapping[str, AttributeValue],
+        targets: Sequence[Target],
+        kernel_build_id: str | None = None,
+        seconds: float = 1.0,
     ) -> None:
         from orchestrator.otlp.common import make_resource  # noqa: PLC0415 - protobuf, while bpftrace starts
 
@@ -49,9 +56,9 @@ class Output:
         self._targets = targets
         self._kernel_build_id = kernel_build_id
         self._encoders: dict[CompiledEvent, EventEncoder] = {}
-        self._records: _Batch[LogRecord | EncodedRecords] = _Batch(self._send_logs)
-        self._spans: _Batch[Span] = _Batch(self._send_spans)
-        self._profiles: _Batch[Profile] = _Batch(self._send_profiles)
+        self._records: _Batch[LogRecord | EncodedRecords] = _Batch(self._send_logs, seconds)
+        self._spans: _Batch[Span] = _Batch(self._send_spans, seconds)
+        self._profiles: _Batch[Profile] = _Batch(self._send_profiles, seconds)
         self._batches = (self._records, self._spans, self._profiles)
         self.data_points = 0
 
@@ -100,9 +107,8 @@ class Output:
         """Take all metrics of one snapshot."""
         from orchestrator.otlp.metrics import encode_metrics  # noqa: PLC0415
 
-        points = sum(len(metric.points) for items in metrics.values() for metric in items)
-        self.data_points += points
-        self._send("metrics", encode_metrics(self._resource, metrics), points)
+        self.data_points += sum(len(metric.points) for items in metrics.values() for metric in items)
+        self._send("metrics", metrics, lambda items: encode_metrics(self._resource, items))
 
     def tick(self) -> None:
         """Send the batches that have waited long enough."""
@@ -114,25 +120,37 @@ class Output:
         for batch in self._batches:
             batch.flush()
 
-    def _send_logs(self, records: Mapping[Scope, Sequence[LogRecord | EncodedRecords]], count: int) -> None:
+    def _send_logs(self, records: Mapping[Scope, Sequence[LogRecord | EncodedRecords]]) -> None:
         from orchestrator.otlp.logs import encode_logs  # noqa: PLC0415
 
-        self._send("logs", encode_logs(self._resource, records), count)
+        self._send("logs", records, lambda items: encode_logs(self._resource, items))
 
-    def _send_spans(self, spans: Mapping[Scope, Sequence[Span]], count: int) -> None:
+    def _send_spans(self, spans: Mapping[Scope, Sequence[Span]]) -> None:
         from orchestrator.otlp.traces import encode_traces  # noqa: PLC0415
 
-        self._send("traces", encode_traces(self._resource, spans), count)
+        self._send("traces", spans, lambda items: encode_traces(self._resource, items))
 
-    def _send_profiles(self, profiles: Mapping[Scope, Sequence[Profile]], count: int) -> None:
+    def _send_profiles(self, profiles: Mapping[Scope, Sequence[Profile]]) -> None:
         from orchestrator.otlp.profiles import encode_profiles  # noqa: PLC0415
 
-        self._send("profiles", encode_profiles(self._resource, profiles, self._kernel_build_id), count)
+        self._send("profiles", profiles, lambda items: encode_profiles(self._resource, items, self._kernel_build_id))
 
-    def _send(self, signal: Signal, body: bytes, items: int) -> None:
+    def _send(
+        self,
+        signal: Signal,
+        items: Mapping[Scope, Sequence[Item]],
+        encode: Callable[[Mapping[Scope, Sequence[Item]]], bytes],
+    ) -> None:
+        """Send one request, or as many as it takes for none to be too large."""
         from orchestrator.delivery.transport import Request  # noqa: PLC0415
+        from orchestrator.otlp import parts  # noqa: PLC0415
 
-        request = Request(signal, body, items)
+        body = encode(items)
+        if len(body) >= _REQUEST_BYTES and (smaller := parts.halves(items)):
+            for half in smaller:
+                self._send(signal, half, encode)
+            return
+        request = Request(signal, body, parts.count(items))
         for target in self._targets:
             target(request)
 
@@ -140,8 +158,8 @@ class Output:
 class _Batch(Generic[Item]):
     """What waits to be sent together, by scope."""
 
-    def __init__(self, send: Callable[[Mapping[Scope, Sequence[Item]], int], None]) -> None:
-        self._send = send
+    def __init__(self, send: Callable[[Mapping[Scope, Sequence[Item]]], None], seconds: float) -> None:
+        self._send, self._seconds = send, seconds
         self._items: dict[Scope, list[Item]] = {}
         self._count = self._size = 0
         self._since = 0.0
@@ -157,7 +175,7 @@ class _Batch(Generic[Item]):
             self.flush()
 
     def tick(self) -> None:
-        if self._count and time.monotonic() - self._since >= _BATCH_SECONDS:
+        if self._count and time.monotonic() - self._since >= self._seconds:
             self.flush()
 
     def flush(self) -> None:
@@ -166,4 +184,4 @@ class _Batch(Generic[Item]):
         items, count = self._items, self._count
         self._items, self._count, self._size = {}, 0, 0
         self.sent += count
-        self._send(items, count)
+        self._send(items)

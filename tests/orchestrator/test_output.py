@@ -186,3 +186,23 @@ def test_metrics_go_out_at_once_to_all_targets() -> None:
     assert (request.signal, request.items, output.data_points) == ("metrics", 3, 3)
     (resource_metrics,) = ExportMetricsServiceRequest.FromString(request.body).resource_metrics
     assert [item.metrics[0].name for item in resource_metrics.scope_metrics] == ["m", "h"]
+
+
+def test_no_request_is_too_large_for_a_receiver() -> None:
+    """The default of gRPC, and so of the Collector, is 4 MiB."""
+    requests = Requests()
+    output = Output({}, [requests])
+    for index in range(600):
+        output.log(SCOPE, LogRecord(index, index, "e", "info", "x" * 20_000, {}))
+    output.metrics({SCOPE: [Metric("m", "1", "", "counter", 0, 1, [NumberPoint({"k": "y" * 100_000}, 1)] * 100)]})
+    output.flush()
+    assert max(len(request.body) for request in requests) < 4 << 20
+    logs = [request for request in requests if request.signal == "logs"]
+    assert sum(bodies(logs)) == sum(request.items for request in logs) == 600
+    times = [
+        one.time_unix_nano
+        for request in logs
+        for one in ExportLogsServiceRequest.FromString(request.body).resource_logs[0].scope_logs[0].log_records
+    ]
+    assert times == list(range(600))
+    assert sum(request.items for request in requests if request.signal == "metrics") == 100
