@@ -1,4 +1,4 @@
-"""Durations as people write them: ``10us``, ``500ms``, ``30s``, ``5m``, ``2h``."""
+"""Durations as people write them: ``10us``, ``500ms``, ``30s``, ``5m``, ``2h``, ``7d``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from config.errors import ConfigError
 
 __all__ = ("parse_duration",)
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 _MOST = 366 * 86400.0
-_SECONDS = {"us": 0.000001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"us": 0.000001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(text: str, source: str, *, least: float = 0.0) -> float:
