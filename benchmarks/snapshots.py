@@ -82,10 +82,20 @@ def _record(kind: str, values: str) -> str:
     return f'{{"type": "{kind}", "data": {{"@x": {{{values}}}}}}}\n'
 
 
+class _Nowhere:
+    """Takes requests, and drops them."""
+
+    def expect(self, signal: str, items: int) -> None:
+        """Nothing."""
+
+    def __call__(self, request: object) -> None:
+        """Nothing."""
+
+
 def snapshots(signal_manifest: Manifest, line: Callable[[int], str], rounds: int) -> Iterator[float]:
     """Seconds of CPU for each snapshot."""
     signal = Signal("x", Path("x.bt"), "", signal_manifest)
-    output = Output({"service.name": "x"}, [lambda _: None])
+    output = Output({"service.name": "x"}, _Nowhere())
     pipeline = Pipeline([signal], LIMITS, output)
     stream = OutputStream(version=(0, 17), shapes=pipeline.shapes)
     for turn in range(rounds + 1):

@@ -13,8 +13,8 @@ _NAME = "bpftrace-orchestrator"
 def state_directory(environ: Mapping[str, str], uid: int) -> Path:
     """The folder for our state; nothing is made.
 
-    What systemd says (``STATE_DIRECTORY``, systemd.exec(5); the first, if there are several), /var/lib for root, and for
-    others what the XDG Base Directory Specification says.
+    What systemd says (``STATE_DIRECTORY``, systemd.exec(5); the first, if there are several), /var/lib for root, and
+    for others what the XDG Base Directory Specification says.
     """
     if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         return Path(given)

@@ -39,7 +39,7 @@ class ConvertOptions:
         output = arguments.output or _default_output(arguments.file, arguments.to)
         if output != "-" and are_one_file(output, arguments.file):
             raise UsageError(f"--output {output} is the capture itself; give another file")
-        capture = ReplayOptions(arguments.file, recorded_signals(arguments), None, Wishes(output, None, False))
+        capture = ReplayOptions(arguments.file, recorded_signals(arguments), None, Wishes(output, (), False, None))
         if arguments.to == "pprof" and output == "-" and sys.stdout.isatty():
             raise UsageError("--output -: pprof is binary, and standard output is a terminal; give a file or a pipe")
         return cls(capture, arguments.to, arguments.type, output)

@@ -14,19 +14,30 @@ from typing import TYPE_CHECKING
 
 from config.durations import parse_duration
 from config.loader import place
-from config.otlp import load_otlp_settings
+from config.otlp import OtlpSettings, load_otlp_settings
 from config.parameters import Assignment, Value, default_values, resolve_parameters
 from config.resource import check_resource_variables
 from config.settings import RunSettings, assignments, load_run_settings
+from config.state import state_directory
 from orchestrator.catalog import Signal, find_signals, signal_names
+from orchestrator.delivery.spool import SpoolLimits
 from orchestrator.errors import UsageError
 from orchestrator.signals.clock import TIMES
-from orchestrator.wishes import Wishes
+from orchestrator.wishes import SpoolWish, Wishes
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ("Options", "ReplayOptions", "are_one_file", "read_assignments", "recorded_signals", "replay_options")
+__all__ = (
+    "Options",
+    "ReplayOptions",
+    "are_one_file",
+    "otlp_destinations",
+    "read_assignments",
+    "recorded_signals",
+    "replay_options",
+    "spool_wish",
+)
 
 _INTERVAL = 10.0
 _LEAST_INTERVAL = 0.2  # below that a print can come late in 0.17
@@ -76,8 +87,25 @@ def _given(arguments: argparse.Namespace, settings: RunSettings, name: str) -> s
 
 def _wishes(arguments: argparse.Namespace, settings: RunSettings) -> Wishes:
     endpoint, protocol = (_given(arguments, settings, name) for name in ("otlp_endpoint", "otlp_protocol"))
-    otlp = load_otlp_settings(os.environ, endpoint, protocol)
-    return Wishes(_given(arguments, settings, "output"), otlp, arguments.summary)
+    otlp = otlp_destinations(settings, endpoint, protocol)
+    return Wishes(
+        _given(arguments, settings, "output"), otlp, arguments.summary, spool_wish(settings, arguments.config)
+    )
+
+
+def otlp_destinations(settings: RunSettings, endpoint: str | None, protocol: str | None) -> list[OtlpSettings]:
+    """The endpoint that flags, file or environment give, and all others of the file."""
+    first = load_otlp_settings(os.environ, endpoint, protocol)
+    others = (load_otlp_settings(os.environ, one.endpoint, one.protocol) for one in settings.destinations)
+    return [one for one in (first, *others) if one is not None]
+
+
+def spool_wish(settings: RunSettings, config: str | None) -> SpoolWish:
+    """Where requests wait; ``config`` is the file that the settings are from."""
+    spool = settings.spool
+    age = parse_duration(spool.max_age, f"{config}: spool.max_age")
+    directory = Path(spool.directory) if spool.directory else state_directory(os.environ, os.getuid()) / "spool"
+    return SpoolWish(directory, SpoolLimits(spool.max_mb << 20, age))
 
 
 def are_one_file(one: str | None, other: str | None) -> bool:

@@ -30,11 +30,11 @@ class Outlet:
         kernel_build_id: str | None = None,
     ) -> None:
         self.terminal = terminal
-        self.destinations = Destinations(wishes.otlp, wishes.output, self.say, give_up)
-        is_read_along = wishes.otlp is None or wishes.output is not None
+        self.destinations = Destinations(wishes, str(resource.get("ebpf.run.id", "")), self.say, give_up)
+        is_read_along = not wishes.otlp or wishes.output is not None
         seconds = _FILE_SECONDS if is_read_along else _ENDPOINT_SECONDS
-        self.output = Output(resource, [self.destinations], kernel_build_id, seconds)
-        is_embedded = wishes.otlp is None and wishes.output is None
+        self.output = Output(resource, self.destinations, kernel_build_id, seconds)
+        is_embedded = not wishes.otlp and wishes.output is None
         self._summary = Summary() if wishes.summary or (is_embedded and terminal.interactive) else None
 
     def say(self, message: str) -> None:

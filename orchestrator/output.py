@@ -1,4 +1,4 @@
-"""Signal data -> requests -> where they are to go: files at once, endpoints through the sender."""
+"""Signal data -> requests -> where they are to go."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ _EVENTS = 1024
 
 
 class Target(Protocol):
-    """Takes requests; raises OSError only for a file."""
+    """Takes requests, and is told of what will come in them as soon as it is known."""
+
+    def expect(self, signal: Signal, items: int) -> None:
+        """Items of a request that is being made."""
 
     def __call__(self, request: Request) -> None:
         """Take one."""
 
 
 class Output:
-    """A sink that batches (1,024 items, or what came in ``seconds``) and encodes for all targets at once.
+    """A sink that batches (1,024 items, or what came in ``seconds``) and encodes.
 
     What encodes is imported with the first data: bpftrace is starting meanwhile. ``kernel_build_id``: of the host that
     was traced.
@@ -46,14 +49,14 @@ class Output:
     def __init__(
         self,
         resource: Mapping[str, AttributeValue],
-        targets: Sequence[Target],
+        target: Target,
         kernel_build_id: str | None = None,
         seconds: float = 1.0,
     ) -> None:
         from orchestrator.otlp.common import make_resource  # noqa: PLC0415 - protobuf, while bpftrace starts
 
         self._resource = make_resource(resource)
-        self._targets = targets
+        self._target = target
         self._kernel_build_id = kernel_build_id
         self._encoders: dict[CompiledEvent, EventEncoder] = {}
         self._records: _Batch[LogRecord | EncodedRecords] = _Batch(self._send_logs, seconds)
@@ -79,11 +82,13 @@ class Output:
 
     def log(self, scope: Scope, record: LogRecord) -> None:
         """Take one log record."""
+        self._target.expect("logs", 1)
         self._records.add(scope, record)
 
     def events(self, scope: Scope, batch: EventBatch) -> None:
         """Take log records of one event, many at once."""
         for part in batch.parts(_EVENTS):
+            self._target.expect("logs", len(part))
             encoded = self._encoded(part)
             self._records.add(scope, encoded, len(part), len(encoded.body))
 
@@ -97,17 +102,21 @@ class Output:
 
     def span(self, scope: Scope, span: Span) -> None:
         """Take one span."""
+        self._target.expect("traces", 1)
         self._spans.add(scope, span)
 
     def profile(self, scope: Scope, profile: Profile) -> None:
         """Take the samples of one type and window."""
+        self._target.expect("profiles", 1)
         self._profiles.add(scope, profile)
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:
         """Take all metrics of one snapshot."""
         from orchestrator.otlp.metrics import encode_metrics  # noqa: PLC0415
 
-        self.data_points += sum(len(metric.points) for items in metrics.values() for metric in items)
+        points = sum(len(metric.points) for items in metrics.values() for metric in items)
+        self.data_points += points
+        self._target.expect("metrics", points)
         self._send("metrics", metrics, lambda items: encode_metrics(self._resource, items))
 
     def tick(self) -> None:
@@ -151,8 +160,7 @@ class Output:
                 self._send(signal, half, encode)
             return
         request = Request(signal, body, parts.count(items))
-        for target in self._targets:
-            target(request)
+        self._target(request)
 
 
 class _Batch(Generic[Item]):

@@ -59,6 +59,7 @@ def run_replay(options: ReplayOptions) -> int:
             while not stop() and (chunk := file.read(_CHUNK)):
                 replay.feed(chunk)
                 outlet.output.tick()
+                outlet.destinations.catch_up(stop)
             replay.close()
             outlet.output.flush()
         finally:

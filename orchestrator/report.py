@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from orchestrator.pipeline import Pipeline
     from orchestrator.signals.stacks import StackCounts
 
-__all__ = ("closing_line", "conclude", "losses", "undelivered")
+__all__ = ("closing_line", "conclude", "losses", "undelivered", "waiting")
 
 _SHOWN_PROBLEMS = 5
-# Of whichever signal.
-_ITEMS = "records, points, spans and profiles"
+_NOUNS = {"logs": "log records", "metrics": "data points", "traces": "spans", "profiles": "profiles"}
+# Why what was read did not arrive: the causes of delivery, and what can be done.
+_LOSSES = {
+    "spool full": ": raise spool.max_mb in the --config file",
+    "too old": ": raise spool.max_age in the --config file",
+    "no room": ": neither memory nor disk had room",
+}
 _MENDS = {"unreadable": "their events lack a key, a duration or a time that makes sense: mend the manifest"}
 
 
@@ -49,18 +54,29 @@ def losses(pipeline: Pipeline) -> list[str]:
     return lines + [f"bpftrace: {message} ({count:,} times)" for message, count in problems[:_SHOWN_PROBLEMS]]
 
 
-def undelivered(sender: Sender | None) -> list[str]:
-    """One line for each kind of loss behind us; none if all that was read was delivered."""
-    lines: list[str] = []
-    if sender is None:
-        return lines
-    if sender.kept_items and sender.kept is not None:
-        lines.append(f"{sender.kept_items:,} {_ITEMS} were not delivered; they are kept in {sender.kept.path}")
-    if sender.rejected:
-        lines.append(f"the receiver refused {sender.rejected:,} {_ITEMS}")
-    if sender.lost_items:
-        lines.append(f"{sender.lost_items:,} {_ITEMS} were neither delivered nor kept")
-    return lines
+def undelivered(sender: Sender) -> list[str]:
+    """One line for each kind of loss behind us; none if all that was read was delivered, or waits for that."""
+    counts = sender.counts
+    lines = []
+    if counts.refused:
+        lines.append(
+            f"the receiver refused {counts.refused:,} items in whole requests; they are kept: once it is mended, "
+            "`orchestrate flush --refused` sends them"
+        )
+    if counts.rejected:
+        lines.append(f"the receiver refused {counts.rejected:,} items")
+    return lines + [
+        f"{items:,} {_NOUNS[signal]} were lost ({cause}{_LOSSES.get(cause, '')})"
+        for cause, signals in counts.lost.items()
+        for signal, items in signals.items()
+    ]
+
+
+def waiting(sender: Sender) -> list[str]:
+    """What is neither delivered nor lost."""
+    if not sender.waiting:
+        return []
+    return [f"{sender.waiting:,} items wait on disk: the next run sends them, or `orchestrate flush`"]
 
 
 def conclude(pipelines: Sequence[Pipeline], outlet: Outlet, problems: Sequence[str], told: Sequence[str] = ()) -> bool:
@@ -69,10 +85,12 @@ def conclude(pipelines: Sequence[Pipeline], outlet: Outlet, problems: Sequence[s
         *problems,
         *outlet.destinations.problems,
         *(loss for pipeline in pipelines for loss in losses(pipeline)),
-        *undelivered(outlet.destinations.sender),
+        *(loss for sender in outlet.destinations.senders for loss in undelivered(sender)),
     ]
     for line in told:
         outlet.terminal.say(line)
+    for line in (line for sender in outlet.destinations.senders for line in waiting(sender)):
+        outlet.say(line)
     for loss in lost:
         outlet.say(loss)
     outlet.terminal.say(closing_line(pipelines, outlet))

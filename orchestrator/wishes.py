@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from config.otlp import OtlpSettings
+from orchestrator.delivery.spool import SpoolLimits
 
-__all__ = ("Wishes",)
+__all__ = ("SpoolWish", "Wishes")
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolWish:
+    """Where requests wait for their receiver, and the limits of each destination's."""
+
+    directory: Path
+    limits: SpoolLimits
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """Where the data is to go: a file, an endpoint, a summary. Without the first two it is a file, with a summary."""
+    """Where the data is to go: a file, endpoints, a summary. Without the first two it is a file, with a summary.
+
+    ``spool`` is None where nothing is sent.
+    """
 
     output: str | None
-    otlp: OtlpSettings | None
+    otlp: Sequence[OtlpSettings]
     summary: bool
+    spool: SpoolWish | None

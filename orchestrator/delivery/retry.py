@@ -1,4 +1,4 @@
-"""Sends one request until it is delivered, refused, or its time is over."""
+"""When to try again: back-off with jitter, and what the receiver asks for (specification, protocol/otlp.md)."""
 
 from __future__ import annotations
 
@@ -6,39 +6,35 @@ import random
 import time
 from collections.abc import Callable
 
-from orchestrator.delivery.transport import Outcome, Request, Status, Transport
-
-__all__ = ("send_with_retry",)
+__all__ = ("Backoff",)
 
 _FIRST_DELAY = 1.0
 _MAX_DELAY = 30.0
 _SPREAD = (0.8, 1.2)  # so that many hosts do not come back to a receiver at once
 
 
-def send_with_retry(  # noqa: PLR0913  # the clock and the dice are for tests
-    transport: Transport,
-    request: Request,
-    *,
-    timeout: float,
-    deadline: float,
-    sleep: Callable[[float], bool],
-    monotonic: Callable[[], float] = time.monotonic,
-    jitter: Callable[[float, float], float] = random.uniform,
-) -> Outcome:
-    """Return the outcome of the last attempt; only a RETRYABLE one is followed by another.
+class Backoff:
+    """Seconds until the next attempt. ``monotonic`` and ``jitter`` are for tests."""
 
-    ``timeout``: seconds for one attempt. ``deadline``: where the monotonic clock ends all, attempts and waiting; there
-    is no waiting for an attempt that would come too late. ``sleep``: waits, and returns True to stop
-    (``threading.Event.wait``). A partial success was accepted: sending it again would double what was taken.
-    """
-    outcome = Outcome(Status.RETRYABLE, 0, "no time was left to send")
-    delay = _FIRST_DELAY
-    while (left := deadline - monotonic()) > 0:
-        outcome = transport.send(request, min(timeout, left))
-        if outcome.status is not Status.RETRYABLE:
-            break
-        pause = max(min(delay * jitter(*_SPREAD), _MAX_DELAY), outcome.retry_after or 0.0)
-        if monotonic() + pause >= deadline or sleep(pause):
-            break
-        delay *= 2
-    return outcome
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._monotonic, self._jitter = monotonic, jitter
+        self._delay = _FIRST_DELAY
+        self._until = 0.0
+
+    def failed(self, retry_after: float | None) -> None:
+        """An attempt failed that may be made again, after so many seconds if the receiver said so."""
+        pause = min(self._delay * self._jitter(*_SPREAD), _MAX_DELAY)
+        self._until = self._monotonic() + max(pause, retry_after or 0.0)
+        self._delay = min(2 * self._delay, _MAX_DELAY)
+
+    def succeeded(self) -> None:
+        """The receiver is there."""
+        self._delay, self._until = _FIRST_DELAY, 0.0
+
+    def left(self) -> float:
+        """Seconds to wait, 0 or less if it is time."""
+        return self._until - self._monotonic()

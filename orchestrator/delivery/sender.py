@@ -1,141 +1,213 @@
-"""The thread that sends: requests wait in memory while the network takes its time, and nobody waits for them.
+"""The thread that sends: requests wait for a receiver that takes its time, and nobody waits for them.
 
-What cannot be sent is kept in a file of OTLP JSON lines, which any Collector can read later.
+As long as the receiver answers, they wait in memory. What it cannot take now goes to disk (the spool) and is tried
+again from there, in order, by this run or a later one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable
 
-from orchestrator.delivery.files import JsonLines
-from orchestrator.delivery.retry import send_with_retry
+from config.otlp import Signal
+from orchestrator.delivery.backlog import Backlog, Item
+from orchestrator.delivery.counts import DeliveryCounts
+from orchestrator.delivery.ledger import Ledger, add_losses, reap
+from orchestrator.delivery.retry import Backoff
+from orchestrator.delivery.spool import Entry, Spool
 from orchestrator.delivery.transport import Outcome, Request, Status, Transport
 
 __all__ = ("Sender",)
 
-_QUEUE_LIMIT = 64 << 20
-_RETRY_FOR = 60.0
+# Why items are lost, besides what spool and ledger have.
+_NO_ROOM, _REFUSED = "no room", "refused"
 _ATTEMPT_TIMEOUT = 10.0
+_IDLE_SECONDS = 1.0
 _LAST_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _MOST_SAID = 100
 
 
 class Sender(threading.Thread):
-    """Sends requests in order. ``fallback`` opens the file for what cannot be sent, when there is something.
+    """Sends what earlier runs left in the ``spool``, and what ``submit`` adds.
 
-    ``say`` is called with each new problem, once, and with a bounded number of them; counts are in items.
+    ``say`` is called with each new problem, once, and with a bounded number of them. Without a spool, what does not fit
+    into memory is lost. ``everyones``: there is nothing of our own, all that is in the spool is to be sent.
     """
 
     def __init__(
-        self, open_transport: Callable[[], Transport], fallback: Callable[[], JsonLines], say: Callable[[str], None]
+        self,
+        open_transport: Callable[[], Transport],
+        spool: Spool | None,
+        say: Callable[[str], None],
+        *,
+        everyones: bool = False,
     ) -> None:
         super().__init__(daemon=True, name="sender")
-        self._open = open_transport
-        self._open_fallback = fallback
-        self._say = say
+        self._open, self._spool, self._say = open_transport, spool, say
+        self._backlog = Backlog(spool, self._settle, everyones=everyones)
+        self._ledger = None if spool is None or everyones else Ledger(spool.folder, spool.run)
+        if spool is not None:
+            spool.dropped = self._drop
         self._said: set[Hashable] = set()
-        self._queue: deque[Request] = deque()
-        self._in_flight: Request | None = None
-        self._size = 0
-        self._changed = threading.Condition()
-        self._keeping = threading.Lock()  # submit() keeps as well, on another thread
-        self._stop_retrying = threading.Event()
+        self._backoff = Backoff()
+        self._news = threading.Condition()
+        self._has_news = False
+        self._is_told_to_end = False
         self._closing: float | None = None
         self._reached = False
-        self.kept: JsonLines | None = None
-        self.sent = 0
-        self.rejected = 0
-        self.kept_items = 0
-        self.lost_items = 0
+        self.counts = DeliveryCounts()
+        self.waiting = 0
 
     def submit(self, request: Request) -> None:
-        """Queue a request; when too much waits already, it goes to the file at once."""
-        with self._changed:
-            if self._size + len(request.body) <= _QUEUE_LIMIT:
-                self._queue.append(request)
-                self._size += len(request.body)
-                self._changed.notify()
-                return
-        self._keep(request, "more waits to be sent than memory is there for")
+        """Take a request. Waits neither for the network nor, but where memory is full, for the disk."""
+        if not self._backlog.add(request):
+            self._lose(request, _NO_ROOM)
+        self._wake()
+
+    def expect(self, signal: Signal, items: int) -> None:
+        """Items are about to come: should we be killed before they are delivered or kept, they are missed."""
+        if self._ledger is not None:
+            self._ledger.take(signal, items)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more waits than should: whoever can wait does so now."""
+        return self._backlog.is_behind
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits."""
+        return self._backlog.is_empty
 
     def finish(self, grace: float, hurry: Callable[[], bool] = lambda: False) -> None:
         """Send what waits, for at most ``grace`` seconds (2 where the endpoint was never reached); keep the rest.
 
         ``hurry`` is asked often: when it says so, waiting ends.
         """
-        with self._changed:
-            self._closing = time.monotonic() + (grace if self._reached or not self._said else min(grace, 2.0))
-            self._changed.notify()
+        self._closing = time.monotonic() + (grace if self._reached or not self._said else min(grace, 2.0))
+        self._wake()
         while self.is_alive() and time.monotonic() < self._closing and not hurry():
             self.join(_POLL_SECONDS)
-        self._stop_retrying.set()
+        self._is_told_to_end = True
+        self._wake()
         self.join(_LAST_SECONDS)
-        if self.is_alive():  # in an attempt that does not end: what it holds may or may not have arrived
-            self._abandon()
-        if self.kept is not None:
-            self.kept.close()
-
-    def _abandon(self) -> None:
-        with self._changed:
-            left = [*filter(None, [self._in_flight]), *self._queue]
-            self._queue.clear()
-        for request in left:
-            self._keep(request, "the receiver did not answer in time")
+        if self.is_alive():
+            self._tell("the receiver did not answer in time: what was sent last may have arrived, and will come again")
+        self._persist()
+        for request in self._backlog.left():
+            self._lose(request, _NO_ROOM)
+        self.waiting = _items_of(self._spool)
+        if self._ledger is not None:
+            self._ledger.close()
+        if self._spool is not None:
+            self._spool.close()
 
     def run(self) -> None:
         """Send until told to finish and nothing is left."""
-        transport = self._open()
-        try:
-            while (request := self._next()) is not None:
-                try:
-                    self._deliver(transport, request)
-                except Exception as error:  # a fault of ours must not lose what waits behind it
-                    self._keep(request, f"{transport.endpoint}: {type(error).__name__}: {error}")
-        finally:
-            transport.close()
+        self._tell_of_the_killed()
+        with contextlib.closing(self._open()) as transport:
+            while not self._is_over():
+                self._turn(transport)
 
-    def _next(self) -> Request | None:
-        with self._changed:
-            self._in_flight = None
-            while not self._queue:
-                if self._closing is not None:
-                    return None
-                self._changed.wait()
-            self._in_flight = request = self._queue.popleft()
-            self._size -= len(request.body)
-            return request
-
-    def _deliver(self, transport: Transport, request: Request) -> None:
-        if self._stop_retrying.is_set() and not self._reached:
-            self._keep(request, "")
-            return
-        deadline = time.monotonic() + _RETRY_FOR
-        outcome = send_with_retry(
-            _Watched(transport, self._watch),
-            request,
-            timeout=_ATTEMPT_TIMEOUT,
-            deadline=deadline if self._closing is None else min(deadline, self._closing),
-            sleep=self._stop_retrying.wait,
-        )
-        if outcome.status is Status.ACCEPTED:
-            self.sent += request.items - outcome.rejected
-            self.rejected += outcome.rejected
+    def _turn(self, transport: Transport) -> None:
+        if (pause := self._backoff.left()) > 0:
+            self._persist()
+            self._wait(pause)
+        elif (item := self._backlog.first()) is None:
+            self._wait(_IDLE_SECONDS)
         else:
-            self._keep(request, "")
+            self._deliver(transport, item)
 
-    def _watch(self, endpoint: str, outcome: Outcome) -> None:
-        """After every attempt: tell a person what is wrong as soon as it is known."""
+    def _is_over(self) -> bool:
+        if self._is_told_to_end:
+            return True
+        return self._closing is not None and (time.monotonic() >= self._closing or self._backlog.is_empty)
+
+    def _wait(self, seconds: float) -> None:
+        if self._closing is not None:
+            seconds = min(seconds, max(self._closing - time.monotonic(), 0.0))
+        with self._news:
+            if not self._has_news:
+                self._news.wait(seconds)
+            self._has_news = False
+
+    def _wake(self) -> None:
+        with self._news:
+            self._has_news = True
+            self._news.notify()
+
+    def _deliver(self, transport: Transport, item: Item) -> None:
+        outcome = self._attempt(transport, item.request)
+        if outcome.status is Status.RETRYABLE:
+            self._backoff.failed(outcome.retry_after)
+            return
+        self._backoff.succeeded()
+        request = item.request
         if outcome.status is Status.ACCEPTED:
             self._reached = True
+            self.counts.sent += request.items - outcome.rejected
+            self.counts.rejected += outcome.rejected
+            self._backlog.done(item)
+            if item.entry is None:
+                self._settle(request)
+        elif self._backlog.refused(item):
+            self.counts.refused += request.items
+        else:
+            self._lose(request, _REFUSED)
+
+    def _attempt(self, transport: Transport, request: Request) -> Outcome:
+        timeout = _ATTEMPT_TIMEOUT
+        if self._closing is not None:
+            timeout = max(min(timeout, self._closing - time.monotonic()), 0.001)
+        began = time.monotonic()
+        try:
+            outcome = transport.send(request, timeout)
+        except Exception as error:  # a fault of ours must not lose what waits behind it
+            outcome = Outcome(Status.REJECTED, request.items, f"{type(error).__name__}: {error}")
+        self.counts.attempts += 1
+        self.counts.failures += outcome.status is not Status.ACCEPTED
+        self.counts.seconds += time.monotonic() - began
         if outcome.message:
             shown = outcome.message
             # What a receiver says of a signal that it does not have may hold the number of each request.
-            topic = (endpoint, outcome.missing) if outcome.missing else None
-            self._tell(shown if endpoint in shown else f"{endpoint}: {shown}", topic)
+            topic = (transport.endpoint, outcome.missing) if outcome.missing else None
+            self._tell(shown if transport.endpoint in shown else f"{transport.endpoint}: {shown}", topic)
+        return outcome
+
+    def _persist(self) -> None:
+        error = self._backlog.persist()
+        if error is not None and self._spool is not None:
+            self._tell(f"{self._spool.folder}: {error.strerror}; what cannot be sent now waits in memory")
+
+    def _tell_of_the_killed(self) -> None:
+        if self._spool is None:
+            return
+        with contextlib.suppress(OSError):
+            for signals in reap(self._spool.folder).values():
+                lost = ", ".join(f"{items:,} items of {signal}" for signal, items in signals.items())
+                self._say(f"a run that was killed had {lost} in memory, which are lost")
+
+    def _lose(self, request: Request, cause: str) -> None:
+        self.counts.lose(cause, request.signal, request.items)
+        self._record(cause, request.signal, request.items)
+        self._settle(request)
+
+    def _settle(self, request: Request) -> None:
+        if self._ledger is not None:
+            self._ledger.settle(request.signal, request.items)
+
+    def _drop(self, entry: Entry, cause: str) -> None:
+        """Count what the spool has given up, of whichever run it was."""
+        self.counts.lose(cause, entry.signal, entry.items)
+        self._record(cause, entry.signal, entry.items)
+
+    def _record(self, cause: str, signal: str, items: int) -> None:
+        if self._spool is not None:
+            with contextlib.suppress(OSError):  # on a full disk what was lost is told, but not written down
+                add_losses(self._spool.folder, {cause: {signal: items}})
 
     def _tell(self, message: str, topic: Hashable = None) -> None:
         """Say what was not said yet; ``topic`` is what makes two messages the same, if not their words."""
@@ -145,32 +217,8 @@ class Sender(threading.Thread):
         self._said.add(topic)
         self._say(message if len(self._said) <= _MOST_SAID else "there is more that is wrong, which is not said")
 
-    def _keep(self, request: Request, reason: str) -> None:
-        if reason:
-            self._tell(reason)
-        try:
-            with self._keeping:
-                if self.kept is None:
-                    self.kept = self._open_fallback()
-                self.kept.write(request)
-                self.kept_items += request.items
-        except OSError as error:
-            self.lost_items += request.items
-            self._tell(f"what was not sent could not be kept either: {error}")
 
-
-class _Watched:
-    """A transport that shows every outcome to someone."""
-
-    def __init__(self, transport: Transport, watch: Callable[[str, Outcome], None]) -> None:
-        self._transport = transport
-        self._watch = watch
-        self.endpoint = transport.endpoint
-
-    def send(self, request: Request, timeout: float) -> Outcome:
-        outcome = self._transport.send(request, timeout)
-        self._watch(self.endpoint, outcome)
-        return outcome
-
-    def close(self) -> None:
-        self._transport.close()
+def _items_of(spool: Spool | None) -> int:
+    """How many items of this run wait on disk."""
+    entries = spool.waiting() if spool is not None else []
+    return sum(entry.items for entry in entries if spool is not None and entry.run == spool.run)

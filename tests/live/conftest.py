@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -97,10 +98,15 @@ service:
 """
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens to, each another one."""
+    with ExitStack() as held:
+        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 @pytest.fixture
@@ -112,7 +118,8 @@ def collector(tmp_path: Path) -> Iterator[Collector]:
         lack(f"the Collector could not be built: {built.stderr}")
     folder = tmp_path / "collector"
     folder.mkdir()
-    found = Collector(free_port(), free_port(), folder)
+    grpc, http = free_ports(2)
+    found = Collector(grpc, http, folder)
     config = folder / "config.yaml"
     config.write_text(_CONFIG.format(grpc=found.grpc, http=found.http, folder=folder))
     with (folder / "log").open("wb") as log:

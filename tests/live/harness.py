@@ -28,10 +28,19 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from orchestrator.delivery.spool import read_entries
+from orchestrator.otlp.json_format import to_json
+from orchestrator.spools import spool_folders
 from tests.live.conftest import lack
 from tests.tools.profile_rules import check_profiles, profiles_of
 
 TIMEOUT = 60.0
+
+
+def kept(state: Path) -> str:
+    """All that waits in a spool, or was refused, as OTLP JSON lines."""
+    entries = [entry.read() for folder, _ in spool_folders(state / "spool") for entry in read_entries(folder)]
+    return "".join(f"{to_json(one.signal, one.body).decode()}\n" for one in entries)
 
 
 class Run:

@@ -47,21 +47,21 @@ def own(tmp_path: Path) -> str:
 def test_a_replay_needs_nothing_but_a_file() -> None:
     options = replayed("capture.txt")
     assert (options.file, options.signals, options.start) == ("capture.txt", [], None)
-    assert (options.wishes.output, options.wishes.otlp, options.wishes.summary) == (None, None, False)
+    assert (options.wishes.output, options.wishes.otlp, options.wishes.summary) == (None, [], False)
     assert replayed("-").file == "-"
 
 
 def test_a_replay_goes_where_a_run_would_go() -> None:
     options = replayed("f", "--output", "o.jsonl", "--otlp-endpoint", "http://h:4318", "--summary")
     assert (options.wishes.output, options.wishes.summary) == ("o.jsonl", True)
-    assert options.wishes.otlp is not None
+    assert [one.signals["logs"].url for one in options.wishes.otlp] == ["http://h:4318/v1/logs"]
 
 
 def test_a_replay_takes_defaults_from_the_file_of_settings_and_flags_beat_them(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("output: from-file.jsonl\notlp_endpoint: http://h:4318\n")
     options = replayed("f", "--config", "c.yaml")
     assert options.wishes.output == "from-file.jsonl"
-    assert options.wishes.otlp is not None
+    assert [one.signals["logs"].url for one in options.wishes.otlp] == ["http://h:4318/v1/logs"]
     assert replayed("f", "--config", "c.yaml", "--output", "flag.jsonl").wishes.output == "flag.jsonl"
 
 
@@ -142,7 +142,7 @@ def test_a_run_of_a_program_of_ones_own(own: str) -> None:
     assert [signal.name for signal in options.signals] == ["mine"]
     assert options.signals[0].arguments(options.values["mine"]) == ["7"]
     assert (options.unsafe, options.record) == (True, "r")
-    assert (options.wishes.output, options.wishes.otlp, options.wishes.summary) == ("o", None, True)
+    assert (options.wishes.output, options.wishes.otlp, options.wishes.summary) == ("o", [], True)
     assert ran(own).unsafe is False
 
 
@@ -157,3 +157,25 @@ def test_a_recording_holds_the_output_of_one_bpftrace(own: str) -> None:
 def test_a_recording_and_the_output_need_files_of_their_own() -> None:
     with pytest.raises(UsageError, match="--output and --record are both"):
         ran("tcp", "--record", "./r", "--output", "r")
+
+
+def test_the_file_may_name_more_destinations_and_where_requests_wait(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "otlp_endpoint: http://one:4318\n"
+        "destinations: [{endpoint: http://two:4317, protocol: grpc}]\n"
+        "spool: {directory: /data/spool, max_mb: 2, max_age: 1d}\n"
+    )
+    wishes = ran("tcp", "--config", "c.yaml").wishes
+    assert [(one.protocol, one.signals["logs"].shown) for one in wishes.otlp] == [
+        ("http/protobuf", "http://one:4318/v1/logs"),
+        ("grpc", "http://two:4317"),
+    ]
+    assert wishes.spool is not None
+    assert wishes.spool.directory == Path("/data/spool")
+    assert (wishes.spool.limits.size, wishes.spool.limits.age) == (2 << 20, 86400)
+
+
+def test_an_age_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("spool: {max_age: soon}\n")
+    with pytest.raises(ConfigError, match=r"c.yaml: spool.max_age: 'soon' is not a duration"):
+        ran("tcp", "--config", "c.yaml")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -27,7 +29,14 @@ SCOPE, OTHER = Scope("tcp", "1"), Scope("exec", "1")
 
 
 class Requests(list[Request]):
-    """A target that keeps them."""
+    """A target that keeps them, and what was said of them before they came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expected: Counter[str] = Counter()
+
+    def expect(self, signal: str, items: int) -> None:
+        self.expected[signal] += items
 
     def __call__(self, request: Request) -> None:
         self.append(request)
@@ -73,7 +82,7 @@ def bodies(requests: list[Request]) -> list[int]:
 @pytest.mark.usefixtures("clock")
 def test_log_records_wait_for_a_batch() -> None:
     requests = Requests()
-    output = Output({"host.name": "box"}, [requests])
+    output = Output({"host.name": "box"}, requests)
     for index in range(1023):
         output.log(SCOPE, record(index))
         output.tick()
@@ -87,7 +96,7 @@ def test_log_records_wait_for_a_batch() -> None:
 
 def test_log_records_wait_for_a_second(clock: FakeTime) -> None:
     requests = Requests()
-    output = Output({}, [requests])
+    output = Output({}, requests)
     output.tick()
     output.log(SCOPE, record())
     clock.now += 0.5
@@ -106,7 +115,7 @@ def test_log_records_wait_for_a_second(clock: FakeTime) -> None:
 
 def test_flush_sends_what_waits_once() -> None:
     requests = Requests()
-    output = Output({"host.name": "box"}, [requests])
+    output = Output({"host.name": "box"}, requests)
     output.flush()
     assert requests == []
     output.log(SCOPE, record())
@@ -125,7 +134,7 @@ def test_flush_sends_what_waits_once() -> None:
 @pytest.mark.usefixtures("clock")
 def test_spans_wait_for_a_batch() -> None:
     requests = Requests()
-    output = Output({"host.name": "box"}, [requests])
+    output = Output({"host.name": "box"}, requests)
     for index in range(1023):
         output.span(SCOPE, span(index))
         output.tick()
@@ -141,7 +150,7 @@ def test_spans_wait_for_a_batch() -> None:
 def test_profiles_wait_for_a_second_and_share_a_dictionary(clock: FakeTime) -> None:
     """Both types of a window, and those of several signals, come together."""
     requests = Requests()
-    output = Output({}, [requests], "24a3598f")
+    output = Output({}, requests, "24a3598f")
     output.profile(SCOPE, profile("read", "write"))
     output.profile(OTHER, profile("read"))
     output.tick()
@@ -160,7 +169,7 @@ def test_profiles_wait_for_a_second_and_share_a_dictionary(clock: FakeTime) -> N
 
 def test_each_kind_of_data_has_a_batch_of_its_own(clock: FakeTime) -> None:
     requests = Requests()
-    output = Output({}, [requests])
+    output = Output({}, requests)
     output.span(SCOPE, span())
     clock.now += 0.6
     output.log(SCOPE, record())
@@ -175,23 +184,33 @@ def test_each_kind_of_data_has_a_batch_of_its_own(clock: FakeTime) -> None:
     assert len(requests) == 3
 
 
-def test_metrics_go_out_at_once_to_all_targets() -> None:
-    first, second = Requests(), Requests()
-    output = Output({}, [first, second])
+def test_metrics_go_out_at_once() -> None:
+    requests = Requests()
+    output = Output({}, requests)
     counter = Metric("m", "1", "d", "counter", 1, 2, [NumberPoint({}, 1), NumberPoint({"a": 1}, 2)])
     histogram = Metric("h", "s", "d", "histogram", 1, 2, [HistogramPoint({}, [1.0], [1, 2])])
     output.metrics({SCOPE: [counter], OTHER: [histogram]})
-    assert first == second
-    (request,) = first
+    (request,) = requests
     assert (request.signal, request.items, output.data_points) == ("metrics", 3, 3)
     (resource_metrics,) = ExportMetricsServiceRequest.FromString(request.body).resource_metrics
     assert [item.metrics[0].name for item in resource_metrics.scope_metrics] == ["m", "h"]
 
 
+def test_what_waits_for_a_batch_is_known_before_it_is_sent() -> None:
+    """So that what was in memory is missed when we are killed."""
+    requests = Requests()
+    output = Output({}, requests)
+    output.log(SCOPE, record())
+    output.span(SCOPE, span())
+    output.profile(SCOPE, profile("read"))
+    assert requests == []
+    assert requests.expected == {"logs": 1, "traces": 1, "profiles": 1}
+
+
 def test_no_request_is_too_large_for_a_receiver() -> None:
     """The default of gRPC, and so of the Collector, is 4 MiB."""
     requests = Requests()
-    output = Output({}, [requests])
+    output = Output({}, requests)
     for index in range(600):
         output.log(SCOPE, LogRecord(index, index, "e", "info", "x" * 20_000, {}))
     output.metrics({SCOPE: [Metric("m", "1", "", "counter", 0, 1, [NumberPoint({"k": "y" * 100_000}, 1)] * 100)]})

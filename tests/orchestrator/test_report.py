@@ -9,11 +9,12 @@ import pytest
 
 from config.manifest import Manifest
 from orchestrator.catalog import Signal, load_signal
+from orchestrator.delivery.counts import DeliveryCounts
 from orchestrator.delivery.sender import Sender
 from orchestrator.limits import Limits
 from orchestrator.outlet import Outlet
 from orchestrator.pipeline import Pipeline
-from orchestrator.report import closing_line, losses, undelivered
+from orchestrator.report import closing_line, losses, undelivered, waiting
 from orchestrator.signals.clock import Moment
 from parsers.records import Value
 
@@ -39,11 +40,8 @@ class NoSink:
 
 @dataclass
 class FakeSender:
-    kept_items: int = 0
-    rejected: int = 0
-    lost_items: int = 0
-    sent: int = 0
-    kept: Any = field(default_factory=lambda: SimpleNamespace(path=Path("undelivered.jsonl")))
+    counts: DeliveryCounts = field(default_factory=DeliveryCounts)
+    waiting: int = 0
 
 
 @pytest.fixture
@@ -55,8 +53,8 @@ def own_pipeline(name: str = "mine") -> Pipeline:
     return Pipeline([Signal(name, Path(f"{name}.bt"), "", Manifest(summary="s", process="own"))], LIMITS, NoSink())
 
 
-def not_delivered(sender: FakeSender | None) -> list[str]:
-    return undelivered(cast("Sender | None", sender))
+def not_delivered(counts: DeliveryCounts) -> list[str]:
+    return undelivered(cast("Sender", FakeSender(counts)))
 
 
 def closing(pipelines: list[Pipeline], *described: str, **counts: int) -> str:
@@ -74,8 +72,7 @@ def mark(pipeline: Pipeline, **times: int) -> None:
 
 def test_no_losses(pipeline: Pipeline) -> None:
     assert losses(pipeline) == []
-    assert not_delivered(None) == []
-    assert not_delivered(FakeSender(sent=5)) == []
+    assert not_delivered(DeliveryCounts(sent=5)) == []
 
 
 def test_lost_events_name_the_signal_and_the_mend(pipeline: Pipeline) -> None:
@@ -131,11 +128,21 @@ def test_the_most_frequent_problems_are_said(pipeline: Pipeline) -> None:
 
 
 def test_what_was_not_delivered_is_said() -> None:
-    assert not_delivered(FakeSender(kept_items=1500, rejected=2, lost_items=3)) == [
-        "1,500 records, points, spans and profiles were not delivered; they are kept in undelivered.jsonl",
-        "the receiver refused 2 records, points, spans and profiles",
-        "3 records, points, spans and profiles were neither delivered nor kept",
+    counts = DeliveryCounts(refused=1500, rejected=2, lost={"spool full": {"logs": 3}, "no room": {"metrics": 4}})
+    assert not_delivered(counts) == [
+        "the receiver refused 1,500 items in whole requests; they are kept: once it is mended, `orchestrate flush "
+        "--refused` sends them",
+        "the receiver refused 2 items",
+        "3 log records were lost (spool full: raise spool.max_mb in the --config file)",
+        "4 data points were lost (no room: neither memory nor disk had room)",
     ]
+
+
+def test_what_waits_for_its_receiver_is_said_and_is_no_loss() -> None:
+    assert waiting(cast("Sender", FakeSender(waiting=1500))) == [
+        "1,500 items wait on disk: the next run sends them, or `orchestrate flush`"
+    ]
+    assert waiting(cast("Sender", FakeSender())) == []
 
 
 def test_closing_line(pipeline: Pipeline) -> None:

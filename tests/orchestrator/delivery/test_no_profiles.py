@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.profiles.v1development.profiles_service_pb2 import ExportProfilesServiceRequest
 
 from config.otlp import OtlpSettings, Signal
-from orchestrator.delivery.files import JsonLines
 from orchestrator.delivery.sender import Sender
+from orchestrator.delivery.spool import Spool, SpoolLimits
 from orchestrator.delivery.transport import Request, Status
 from orchestrator.delivery.transports import open_transport
 from orchestrator.otlp.common import make_resource
@@ -84,9 +84,9 @@ RECEIVERS = [("http/protobuf", http), ("http/json", http), ("grpc", grpc)]
 @pytest.mark.parametrize(("protocol", "receiving"), RECEIVERS, ids=[protocol for protocol, _ in RECEIVERS])
 def test_it_is_said_once_and_everything_else_goes_on(tmp_path: Path, protocol: str, receiving: Any) -> None:
     said: list[str] = []
-    file = tmp_path / "kept.jsonl"
+    spool = Spool(tmp_path, "run-1", SpoolLimits(1 << 20, 3600.0))
     with receiving(protocol) as (settings, came):
-        sender = Sender(lambda: open_transport(settings), lambda: JsonLines(str(file)), said.append)
+        sender = Sender(lambda: open_transport(settings), spool, said.append)
         sender.start()
         for number in range(ROUNDS):
             for request in requests(number):
@@ -97,15 +97,15 @@ def test_it_is_said_once_and_everything_else_goes_on(tmp_path: Path, protocol: s
     (message,) = said
     assert "it takes no profiles: a Collector does with --feature-gates=service.profilesSupport" in message
     assert "?" not in message  # one mend, and none that doubts the path
-    assert (sender.sent, sender.kept_items, sender.rejected, sender.lost_items) == (3 * ROUNDS, ROUNDS, 0, 0)
-    kept = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [names for one in kept for names in one["dictionary"]["stringTable"] if re.fullmatch(r"f\d", names)] == [
+    counts = sender.counts
+    assert (counts.sent, counts.refused, counts.rejected, counts.lost) == (3 * ROUNDS, ROUNDS, 0, {})
+    kept = [entry.read() for entry in spool.entries() if entry.is_refused]
+    names = [ExportProfilesServiceRequest.FromString(one.body).dictionary.string_table for one in kept]
+    assert [name for table in names for name in table if re.fullmatch(r"f\d", name)] == [
         f"f{number}" for number in range(ROUNDS)
     ]
-    assert {key for one in kept for key in one} == {"dictionary", "resourceProfiles"}
-    assert undelivered(sender) == [
-        f"{ROUNDS} records, points, spans and profiles were not delivered; they are kept in {file}",
-    ]
+    (line,) = undelivered(sender)
+    assert line.startswith(f"the receiver refused {ROUNDS} items in whole requests")
 
 
 @pytest.mark.parametrize(("protocol", "receiving"), RECEIVERS, ids=[protocol for protocol, _ in RECEIVERS])

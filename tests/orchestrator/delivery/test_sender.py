@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from orchestrator.delivery import backlog as backlog_module
+from orchestrator.delivery import retry as retry_module
 from orchestrator.delivery import sender as sender_module
-from orchestrator.delivery.files import JsonLines, new_file
+from orchestrator.delivery.files import new_file
+from orchestrator.delivery.ledger import read_losses, reap
 from orchestrator.delivery.sender import Sender
+from orchestrator.delivery.spool import Spool, SpoolLimits, private_folder
 from orchestrator.delivery.transport import Outcome, Request, Status
 
 
@@ -47,22 +51,25 @@ class Receiver:
 
 
 class Bench:
-    def __init__(self, folder: Path, receiver: Receiver) -> None:
+    """A sender with a spool on disk."""
+
+    def __init__(self, folder: Path, receiver: Receiver, run: str = "00000000000000000001-aaaaaaaa") -> None:
         self.said: list[str] = []
         self.spoke = threading.Event()
-        self.file = folder / "kept.jsonl"
-        self.sender = Sender(lambda: receiver, lambda: JsonLines(str(self.file)), self.say)
+        self.spool = Spool(folder, run, LIMITS)
+        private_folder(folder)
+        self.sender = Sender(lambda: receiver, self.spool, self.say)
         self.sender.start()
 
     def say(self, message: str) -> None:
         self.said.append(message)
         self.spoke.set()
 
-    def kept(self) -> list[str]:
-        lines = self.file.read_text().splitlines() if self.file.exists() else []
-        return [json.loads(line)["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["eventName"] for line in lines]
+    def kept(self, *, refused: bool = False) -> list[str]:
+        return [name_of(entry.read().body) for entry in self.spool.entries() if entry.is_refused == refused]
 
 
+LIMITS = SpoolLimits(1 << 20, 3600.0)
 TAKEN = Outcome(Status.ACCEPTED)
 AWAY = Outcome(Status.RETRYABLE, message="connection refused")
 REFUSED = Outcome(Status.REJECTED, 1, "no such path")
@@ -75,9 +82,10 @@ def test_sender_delivers_in_order(tmp_path: Path) -> None:
         bench.sender.submit(request(f"event {number}", items=3))
     bench.sender.finish(30)
     assert receiver.taken == [f"event {number}" for number in range(20)]
-    assert (bench.sender.sent, bench.sender.kept_items, bench.said) == (60, 0, [])
+    assert (bench.sender.counts.sent, bench.sender.waiting, bench.said) == (60, 0, [])
     assert receiver.closed
-    assert not bench.file.exists()
+    assert bench.kept() == []
+    assert not list(bench.spool.folder.glob("*.ledger"))
 
 
 def test_sender_keeps_what_is_refused_and_goes_on(tmp_path: Path) -> None:
@@ -87,8 +95,8 @@ def test_sender_keeps_what_is_refused_and_goes_on(tmp_path: Path) -> None:
     bench.sender.submit(request("good"))
     bench.sender.finish(30)
     assert receiver.taken == ["good"]
-    assert bench.kept() == ["bad"]
-    assert (bench.sender.sent, bench.sender.kept_items) == (1, 1)
+    assert (bench.kept(), bench.kept(refused=True)) == ([], ["bad"])
+    assert (bench.sender.counts.sent, bench.sender.counts.refused, bench.sender.waiting) == (1, 1, 0)
     assert bench.said == ["receiver: no such path"]
 
 
@@ -100,6 +108,98 @@ def test_sender_says_at_once_and_keeps_what_an_absent_receiver_did_not_take(tmp_
     bench.sender.finish(0.1)
     assert bench.said == ["receiver: connection refused"]  # once
     assert bench.kept() == ["event 0", "event 1", "event 2"]
+    assert (bench.sender.waiting, bench.sender.counts.lost) == (3, {})
+
+
+def test_what_earlier_runs_left_is_sent_first(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Receiver(AWAY))
+    for number in range(3):
+        bench.sender.submit(request(f"event {number}"))
+    bench.sender.finish(0.1)
+    receiver = Receiver(TAKEN)
+    bench = Bench(tmp_path, receiver, "00000000000000000002-bbbbbbbb")
+    bench.sender.submit(request("event 3"))
+    bench.sender.finish(30)
+    assert receiver.taken == [f"event {number}" for number in range(4)]
+    assert bench.kept() == []
+    assert bench.sender.counts.sent == 4
+
+
+def test_order_is_kept_while_a_receiver_goes_and_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry_module, "_FIRST_DELAY", 0.01)
+    receiver = Receiver(TAKEN, AWAY, TAKEN, AWAY, AWAY, TAKEN)
+    bench = Bench(tmp_path, receiver)
+    for number in range(40):
+        bench.sender.submit(request(f"event {number}"))
+    bench.sender.finish(30)
+    assert receiver.taken == [f"event {number}" for number in range(40)]
+    assert bench.kept() == []
+
+
+def test_what_another_process_sends_is_not_sent_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours on disk may be sent by whoever has the lock; what comes after it waits."""
+    monkeypatch.setattr(sender_module, "_IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(retry_module, "_FIRST_DELAY", 0.01)
+    other = Spool(tmp_path, "other", LIMITS)
+    assert other.lock()
+    receiver = Receiver(AWAY, TAKEN)
+    bench = Bench(tmp_path, receiver)
+    bench.sender.submit(request("event 0"))
+    assert bench.spoke.wait(30)
+    while not other.waiting():
+        time.sleep(0.01)
+    bench.sender.submit(request("event 1"))
+    (entry,) = [one for one in other.waiting() if name_of(one.read().body) == "event 0"]
+    assert receiver.taken == []
+    other.remove(entry)
+    bench.sender.finish(30)
+    assert receiver.taken == ["event 1"]
+    other.close()
+
+
+def test_what_died_with_a_killed_run_is_said(tmp_path: Path) -> None:
+    (tmp_path / "dead.ledger").write_bytes((7).to_bytes(64, "little"))
+    bench = Bench(tmp_path, Receiver(TAKEN))
+    bench.sender.finish(30)
+    assert bench.said == ["a run that was killed had 7 items of logs in memory, which are lost"]
+    assert read_losses(tmp_path) == {"killed": {"logs": 7}}
+
+
+def test_what_is_expected_and_never_comes_is_missed_after_a_kill(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Receiver(TAKEN))
+    bench.sender.expect("logs", 5)
+    bench.sender.submit(request("event", items=3))
+    while bench.sender.counts.sent < 3:
+        time.sleep(0.01)
+    (ledger,) = tmp_path.glob("*.ledger")
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / ledger.name).write_bytes(ledger.read_bytes())
+    bench.sender.finish(30)
+    assert reap(tmp_path / "copy") == {"killed": {"logs": 2}}
+
+
+def test_without_a_spool_what_waits_at_the_end_is_lost_and_counted() -> None:
+    said: list[str] = []
+    sender = Sender(lambda: Receiver(AWAY), None, said.append)
+    sender.start()
+    sender.submit(request("event", items=3))
+    sender.finish(0.1)
+    assert sender.counts.lost == {"no room": {"logs": 3}}
+
+
+def test_a_spool_that_is_full_drops_the_oldest_and_counts_it(tmp_path: Path) -> None:
+    one = len(request("event 0").body)
+    bench = Bench(tmp_path, Receiver(AWAY))
+    bench.sender.finish(0)
+    spool = Spool(tmp_path, "00000000000000000001-aaaaaaaa", SpoolLimits(2 * one, 3600.0))
+    sender = Sender(lambda: Receiver(AWAY), spool, bench.say)
+    sender.start()
+    for number in range(3):
+        sender.submit(request(f"event {number}", items=10))
+    sender.finish(0.1)
+    assert [name_of(entry.read().body) for entry in spool.waiting()] == ["event 1", "event 2"]
+    assert sender.counts.lost == read_losses(tmp_path) == {"spool full": {"logs": 10}}
+    assert sender.waiting == 20
 
 
 def test_sender_says_once_that_a_receiver_does_not_have_a_signal(tmp_path: Path) -> None:
@@ -128,20 +228,20 @@ def test_what_sender_says_is_bounded(tmp_path: Path) -> None:
         "receiver: refused (99)",
         "there is more that is wrong, which is not said",
     ]
-    assert bench.sender.kept_items == 500
+    assert bench.sender.counts.refused == 500
 
 
 def test_sender_counts_partial_success(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Receiver(Outcome(Status.ACCEPTED, 2, "2 of 5 refused")))
     bench.sender.submit(request("mixed", items=5))
     bench.sender.finish(30)
-    assert (bench.sender.sent, bench.sender.rejected, bench.sender.kept_items) == (3, 2, 0)
+    assert (bench.sender.counts.sent, bench.sender.counts.rejected, bench.sender.waiting) == (3, 2, 0)
     assert bench.said == ["receiver: 2 of 5 refused"]
 
 
 def test_sender_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A receiver that hangs: what is above the limit goes to the file at once, and nothing is lost."""
-    monkeypatch.setattr(sender_module, "_QUEUE_LIMIT", 200)
+    """A receiver that hangs: what is above the limit goes to disk at once, and nothing is lost or out of order."""
+    monkeypatch.setattr(backlog_module.Backlog.__init__, "__kwdefaults__", {"limit": 200, "everyones": False})
     go = threading.Event()
     receiver = Receiver(TAKEN)
     plain_send = receiver.send
@@ -155,11 +255,12 @@ def test_sender_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     names = [f"event {number}" for number in range(50)]
     for name in names:
         bench.sender.submit(request(name))
+    assert len(bench.kept()) > 30
+    assert bench.sender.is_behind
     go.set()
     bench.sender.finish(30)
-    assert sorted(receiver.taken + bench.kept()) == sorted(names)
-    assert bench.kept()
-    assert bench.sender.sent + bench.sender.kept_items == 50
+    assert receiver.taken == names
+    assert (bench.kept(), bench.sender.counts.sent) == ([], 50)
 
 
 def test_sender_survives_a_fault_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,16 +277,23 @@ def test_sender_survives_a_fault_of_ours(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("odd", "plain"):
         bench.sender.submit(request(name))
     bench.sender.finish(30)
-    assert (receiver.taken, bench.kept()) == (["plain"], ["odd"])
+    assert (receiver.taken, bench.kept(refused=True)) == (["plain"], ["odd"])
     assert "unforeseen" in bench.said[0]
 
 
-def test_sender_says_when_keeping_fails_too(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "no such folder", Receiver(REFUSED))
+def test_a_full_disk_is_said_and_what_waits_is_tried_until_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    bench = Bench(tmp_path, Receiver(AWAY))
     bench.sender.submit(request("gone", items=7))
-    bench.sender.finish(30)
-    assert bench.sender.lost_items == 7
-    assert "could not be kept" in bench.said[-1]
+    assert bench.spoke.wait(30)
+    bench.sender.finish(0.1)
+    assert bench.sender.counts.lost == {"no room": {"logs": 7}}
+    assert any("No space left on device" in message for message in bench.said)
 
 
 def test_new_file_never_writes_over_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,105 @@
+"""Sends what waits on disk, destination by destination."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.otlp import OtlpSettings, load_otlp_settings
+from config.settings import load_run_settings
+from orchestrator.delivery.sender import Sender
+from orchestrator.delivery.spool import Spool, SpoolLimits
+from orchestrator.delivery.transports import open_transport
+from orchestrator.errors import UsageError
+from orchestrator.options import otlp_destinations, spool_wish
+from orchestrator.report import undelivered
+from orchestrator.spools import About, folder_of, settings_for, spool_folders
+from orchestrator.stop import Stop
+from orchestrator.terminal import Terminal
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ("flush",)
+
+# A receiver that takes nothing for so long is away.
+_PATIENCE_SECONDS = 15.0
+_POLL_SECONDS = 0.1
+# No run has this name: nothing in a spool is of our own.
+_NO_RUN = "flush"
+
+
+def flush(arguments: argparse.Namespace) -> int:
+    """Send all; 0 if nothing is left, else 1. Raises ConfigError and UsageError."""
+    if arguments.otlp_protocol and not arguments.otlp_endpoint:
+        raise UsageError("--otlp-protocol goes with --otlp-endpoint; without both each request goes where it was to go")
+    settings = load_run_settings(arguments.config)
+    wish = spool_wish(settings, arguments.config)
+    one_for_all = (
+        load_otlp_settings(os.environ, arguments.otlp_endpoint, arguments.otlp_protocol)
+        if arguments.otlp_endpoint
+        else None
+    )
+    known = otlp_destinations(settings, settings.otlp_endpoint, settings.otlp_protocol)
+    flushing = _Flush(wish.limits, refused=arguments.refused)
+    folders = spool_folders(wish.directory)
+    with flushing.stop.on_signals():
+        left = [flushing.send(folder, one_for_all or _settings(folder, about, known)) for folder, about in folders]
+    if not any(left):
+        flushing.say(f"nothing waits in {wish.directory}")
+    return 1 if any(left) else 0
+
+
+def _settings(folder: Path, about: About, known: list[OtlpSettings]) -> OtlpSettings:
+    """Those of the configuration that mean this folder, with all that the folder does not write down."""
+    for one in known:
+        if folder_of(folder.parent, one) == folder:
+            return one
+    return settings_for(about, os.environ)
+
+
+class _Flush:
+    """Sends folders, and says what became of them. ``refused``: what receivers did not take is tried again."""
+
+    def __init__(self, limits: SpoolLimits, *, refused: bool) -> None:
+        self.stop = Stop()
+        self._terminal, self._limits, self._refused = Terminal(), limits, refused
+
+    def say(self, message: str) -> None:
+        """Tell a person."""
+        self._terminal.say(f"orchestrate: {message}")
+
+    def send(self, folder: Path, settings: OtlpSettings) -> int:
+        """Send the requests of a destination; returns how many are left, those that it refused now included."""
+        spool = Spool(folder, _NO_RUN, self._limits)
+        if self._refused:
+            spool.restore()
+        if not (waiting := len(spool.waiting())):
+            return 0
+        transport = open_transport(settings)
+        if not spool.lock():
+            self.say(f"{transport.endpoint}: another process is sending what waits for it")
+            return waiting
+        sender = Sender(lambda: transport, spool, self.say, everyones=True)
+        sender.start()
+        _wait(sender, self.stop)
+        sender.finish(0.0)
+        for loss in undelivered(sender):
+            self.say(loss)
+        left = len(spool.waiting())
+        self.say(f"{transport.endpoint}: {sender.counts.sent:,} delivered; {left:,} requests still wait")
+        return left + sender.counts.refused
+
+
+def _wait(sender: Sender, stop: Stop) -> None:
+    """Until all is sent, nothing is taken for too long, or somebody wants it to end."""
+    attempts, since = -1, time.monotonic()
+    while not sender.is_idle and not stop():
+        taken = sender.counts.attempts - sender.counts.failures
+        if taken != attempts:
+            attempts, since = taken, time.monotonic()
+        elif time.monotonic() - since > _PATIENCE_SECONDS:
+            return
+        time.sleep(_POLL_SECONDS)
