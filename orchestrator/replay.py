@@ -116,7 +116,8 @@ class Replay:
         json = header is not None or is_json(head)
         signals = options.signals or (header.restored() if header else [_unknown(options.file)])
         self.is_recording = header is not None
-        self._is_json = json
+        # A moment precedes all that was read at once: what has none at its beginning is no part of a recording.
+        self._has_ours = header is not None or (json and _find_ours(head, 0) >= 0)
         self.pipeline = Pipeline(signals, header.limits if header else LIMITS, sink, whole_lines=not json)
         version = header.bpftrace if header else None
         self._stream = OutputStream(version=version, shapes=self.pipeline.shapes) if json else TextStream()
@@ -147,7 +148,7 @@ class Replay:
     def _lines(self, block: bytes) -> None:
         """Decode what is between the lines that are ours together."""
         begin = end = 0
-        while self._is_json and (place := _find_ours(block, end)) >= 0:
+        while self._has_ours and (place := _find_ours(block, end)) >= 0:
             end = block.index(b"\n", place) + 1
             if (found := read_line(block[place : end - 1])) is not None:
                 self._decode(block[begin:place])
