@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from config.errors import ConfigError
 
-__all__ = ("Compression", "OtlpSettings", "Protocol", "Signal", "SignalEndpoint", "load_otlp_settings")
+__all__ = ("Compression", "OtlpSettings", "Protocol", "Signal", "SignalEndpoint", "by_target", "load_otlp_settings")
 
 T = TypeVar("T")
 Signal = Literal["logs", "metrics", "traces", "profiles"]
@@ -74,6 +74,14 @@ class OtlpSettings:
 
     protocol: Protocol
     signals: dict[Signal, SignalEndpoint]
+
+
+def by_target(settings: OtlpSettings) -> list[OtlpSettings]:
+    """The settings of each address by themselves, in the order of the signals."""
+    found: dict[str, dict[Signal, SignalEndpoint]] = {}
+    for signal, endpoint in settings.signals.items():
+        found.setdefault(endpoint.target, {})[signal] = endpoint
+    return [OtlpSettings(settings.protocol, signals) for signals in found.values()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from config.otlp import OtlpSettings, Signal
+from config.otlp import OtlpSettings, Signal, by_target
 from orchestrator.delivery.files import JsonLines, new_file
 from orchestrator.errors import UsageError
 from orchestrator.wishes import Wishes
@@ -35,19 +35,20 @@ class Destinations:
         self._say, self._give_up = say, give_up
         self.problems: list[str] = []
         self._run = f"{time.time_ns():020d}-{run[:8]}"
-        self.senders = [self._start_sender(wishes, otlp) for otlp in wishes.otlp]
+        self._routes = [self._start_senders(wishes, otlp) for otlp in wishes.otlp]
+        self.senders = list(dict.fromkeys(sender for route in self._routes for sender in route.values()))
         self._file = _open_file(wishes.output) if wishes.output or not wishes.otlp else None
         self._path = self._file.path if self._file else None
 
     def expect(self, signal: Signal, items: int) -> None:
         """Items were read that will come in a request."""
-        for sender in self.senders:
-            sender.expect(signal, items)
+        for route in self._routes:
+            route[signal].expect(signal, items)
 
     def __call__(self, request: Request) -> None:
         """Take one request. Never waits for the network."""
-        for sender in self.senders:
-            sender.submit(request)
+        for route in self._routes:
+            route[request.signal].submit(request)
         if self._file is not None:
             try:
                 self._file.write(request)
@@ -76,6 +77,12 @@ class Destinations:
     def described(self) -> list[str]:
         """Where the data is, for the closing line."""
         return [*filter(None, [self._path]), *(f"{sender.counts.sent:,} delivered" for sender in self.senders)]
+
+    def _start_senders(self, wishes: Wishes, settings: OtlpSettings) -> dict[Signal, Sender]:
+        """One for each address, so that none waits for another's. What has no address is refused by the first."""
+        senders = [(part.signals, self._start_sender(wishes, part)) for part in by_target(settings)]
+        given = {signal: sender for signals, sender in senders for signal in signals}
+        return {signal: given.get(signal, senders[0][1]) for signal in get_args(Signal)}
 
     def _start_sender(self, wishes: Wishes, settings: OtlpSettings) -> Sender:
         from orchestrator.delivery.sender import Sender  # noqa: PLC0415 - protobuf and the network, where they are used

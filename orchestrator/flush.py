@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.otlp import OtlpSettings, load_otlp_settings
+from config.otlp import OtlpSettings, by_target, load_otlp_settings
 from config.settings import load_run_settings
 from orchestrator.delivery.sender import Sender
 from orchestrator.delivery.spool import Spool, SpoolLimits
@@ -42,7 +42,8 @@ def flush(arguments: argparse.Namespace) -> int:
         if arguments.otlp_endpoint
         else None
     )
-    known = otlp_destinations(settings, settings.otlp_endpoint, settings.otlp_protocol)
+    configured = otlp_destinations(settings, settings.otlp_endpoint, settings.otlp_protocol)
+    known = [part for one in configured for part in by_target(one)]
     flushing = _Flush(wish.limits, refused=arguments.refused)
     folders = spool_folders(wish.directory)
     with flushing.stop.on_signals():

@@ -135,8 +135,11 @@ class Backlog:
             return None
         if not self._disk:
             self._disk.extend(self.spool.waiting())
-            self._may_have_more = bool(self._disk)
-        return self._disk[0] if self._disk else None
+        if not self._disk:
+            self._may_have_more = False
+            self.spool.close()  # others' requests are not looked for again: whoever has some is to send them
+            return None
+        return self._disk[0]
 
     def _has_lock(self) -> bool:
         try:

@@ -139,7 +139,7 @@ class Spool:
                     entry.path.rename(entry.path.with_suffix(_WAITING))
 
     def lock(self) -> bool:
-        """Whether we are the one that sends; kept until ``close``."""
+        """Whether we are the one that sends, until ``close``. Raises OSError if there is no folder."""
         if self._lock is None:
             descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

@@ -136,25 +136,33 @@ def test_order_is_kept_while_a_receiver_goes_and_comes(tmp_path: Path, monkeypat
     assert bench.kept() == []
 
 
-def test_what_another_process_sends_is_not_sent_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours on disk may be sent by whoever has the lock; what comes after it waits."""
+def test_what_another_process_may_be_sending_is_not_sent_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours on disk is sent by whoever has the lock; what comes after it waits."""
     monkeypatch.setattr(sender_module, "_IDLE_SECONDS", 0.01)
     monkeypatch.setattr(retry_module, "_FIRST_DELAY", 0.01)
     other = Spool(tmp_path, "other", LIMITS)
     assert other.lock()
+    tries: list[bool] = []
     receiver = Receiver(AWAY, TAKEN)
     bench = Bench(tmp_path, receiver)
+    lock = bench.spool.lock
+
+    def watched() -> bool:
+        tries.append(lock())
+        return tries[-1]
+
+    monkeypatch.setattr(bench.spool, "lock", watched)
     bench.sender.submit(request("event 0"))
-    assert bench.spoke.wait(30)
     while not other.waiting():
         time.sleep(0.01)
     bench.sender.submit(request("event 1"))
-    (entry,) = [one for one in other.waiting() if name_of(one.read().body) == "event 0"]
-    assert receiver.taken == []
-    other.remove(entry)
-    bench.sender.finish(30)
-    assert receiver.taken == ["event 1"]
+    seen = len(tries)
+    while len(tries) < seen + 3:
+        time.sleep(0.01)
+    assert (receiver.taken, any(tries)) == ([], False)
     other.close()
+    bench.sender.finish(30)
+    assert receiver.taken == ["event 0", "event 1"]
 
 
 def test_what_died_with_a_killed_run_is_said(tmp_path: Path) -> None:
@@ -308,3 +316,19 @@ def test_new_file_never_writes_over_another(tmp_path: Path, monkeypatch: pytest.
         "capture-20261123T000000Z-3.jsonl",
     ]
     assert all((tmp_path / file.path).stat().st_mode & 0o777 == 0o600 for file in files)
+
+
+def test_of_two_runs_each_can_send_what_it_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has nothing on disk does not keep others from sending."""
+    monkeypatch.setattr(sender_module, "_IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(retry_module, "_FIRST_DELAY", 0.01)
+    one = Bench(tmp_path, Receiver(TAKEN))
+    one.sender.submit(request("from one"))
+    while one.sender.counts.sent < 1:
+        time.sleep(0.01)
+    receiver = Receiver(AWAY, TAKEN)
+    other = Bench(tmp_path, receiver, "00000000000000000002-bbbbbbbb")
+    other.sender.submit(request("from the other"))
+    other.sender.finish(30)
+    assert receiver.taken == ["from the other"]
+    one.sender.finish(30)
