@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from orchestrator.delivery.ledger import Ledger
 from orchestrator.delivery.spool import Entry, Spool
 from orchestrator.delivery.transport import Request
 
@@ -30,15 +30,15 @@ class Backlog:
     """Numbers requests and gives them out in order. Its methods may be called from any thread.
 
     Those of earlier runs come first. What is on disk is only sent by the one process that has the spool's lock; until
-    ours is sent, what came after it waits. Without a ``spool`` all is in memory. ``kept`` is called with each request
-    that was brought onto disk. ``everyones``: it is empty when nobody's requests wait.
+    ours is sent, what came after it waits. Without a ``spool`` all is in memory. ``ledger`` is told of what is brought
+    onto disk. ``everyones``: it is empty when nobody's requests wait.
     """
 
     def __init__(
-        self, spool: Spool | None, kept: Callable[[Request], None], *, limit: int = _LIMIT, everyones: bool = False
+        self, spool: Spool | None, ledger: Ledger | None, *, limit: int = _LIMIT, everyones: bool = False
     ) -> None:
         self.spool = spool
-        self._kept, self._limit, self._everyones = kept, limit, everyones
+        self._ledger, self._limit, self._everyones = ledger, limit, everyones
         self._on_disk = 0
         self._memory: deque[tuple[int, Request]] = deque()
         self._disk: deque[Entry] = deque()
@@ -120,15 +120,23 @@ class Backlog:
     def _keep(self, number: int, request: Request, *, refused: bool = False) -> OSError | None:
         if self.spool is None:
             return OSError(errno.ENOENT, "there is no spool")
+        if self._ledger is not None:
+            self._ledger.keeping(number, request.signal, request.items)
         try:
             self.spool.add(request, number, refused=refused)
         except OSError as error:
+            self._settled(request, 0)
             return error
+        self._settled(request, request.items)
         if not refused:
             self._may_have_more = True
             self._on_disk += len(request.body)
-        self._kept(request)
         return None
+
+    def _settled(self, request: Request, items: int) -> None:
+        if self._ledger is not None:
+            self._ledger.settle(request.signal, items)
+            self._ledger.keeping(0, request.signal, 0)
 
     def _first_on_disk(self) -> Entry | None:
         if self.spool is None or not self._may_have_more or not self._has_lock():

@@ -1,9 +1,10 @@
 """What a run took and what became of it, kept so that a run that was killed cannot hide what died with it.
 
 Each run has a small file beside what it keeps for a destination: for each signal, how many items it has taken and for
-how many it is known what became of them (delivered, kept, refused or counted as lost). The file is mapped into memory,
-which outlives ``kill -9``, and locked while the run lives. A run that ends removes it; what one leaves behind is read
-by whoever comes next, and the difference goes into the tally of losses.
+how many it is known what became of them (delivered, kept, refused or counted as lost), and the request that is just
+being sent or brought onto disk. The file is mapped into memory, which outlives ``kill -9``, and locked while the run
+lives. A run that ends removes it; what one leaves behind is read by whoever comes next, and the difference goes into
+the tally of losses.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -21,13 +22,17 @@ import msgspec
 
 from config.otlp import Signal
 
-__all__ = ("KILLED", "Ledger", "Losses", "add_losses", "read_losses", "reap")
+__all__ = ("KILLED", "UNANSWERED", "Ledger", "Losses", "add_losses", "read_losses", "reap")
 
-KILLED = "killed"
+# What a killed run had in memory; of that, what it was just sending: the receiver may have it.
+KILLED, UNANSWERED = "killed", "unanswered"
 _SUFFIX = ".ledger"
 _SIGNALS: tuple[Signal, ...] = get_args(Signal)
-# Taken and settled, for each signal.
-_FORM = struct.Struct(f"<{2 * len(_SIGNALS)}Q")
+_COUNT = len(_SIGNALS)
+# For each signal what was taken, then what is settled; of the request that is being sent, then of the one that is being
+# kept, its number (0: none), the place of its signal, and its items.
+_FORM = struct.Struct(f"<{2 * _COUNT + 6}Q")
+_SETTLED, _SENDING, _KEEPING = _COUNT, 2 * _COUNT, 2 * _COUNT + 3
 
 # Items by cause and signal.
 Losses = dict[str, dict[str, int]]
@@ -42,15 +47,25 @@ class Ledger:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         os.ftruncate(self._descriptor, _FORM.size)
         self._map = mmap.mmap(self._descriptor, _FORM.size)
-        self._taken, self._settled = [0] * len(_SIGNALS), [0] * len(_SIGNALS)
+        self._values = [0] * (2 * _COUNT + 6)
 
     def take(self, signal: Signal, items: int) -> None:
         """Items were read that are to be delivered."""
-        self._add(self._taken, signal, items)
+        self._values[_SIGNALS.index(signal)] += items
+        self._write()
 
     def settle(self, signal: Signal, items: int) -> None:
         """It is known what became of items."""
-        self._add(self._settled, signal, items)
+        self._values[_SETTLED + _SIGNALS.index(signal)] += items
+        self._write()
+
+    def sending(self, number: int, signal: Signal, items: int) -> None:
+        """This request is being sent; 0: none is any more."""
+        self._mark(_SENDING, number, signal, items)
+
+    def keeping(self, number: int, signal: Signal, items: int) -> None:
+        """This request is being brought onto disk; 0: none is any more."""
+        self._mark(_KEEPING, number, signal, items)
 
     def close(self) -> None:
         """The run has told all that there is to tell."""
@@ -59,20 +74,23 @@ class Ledger:
             self._path.unlink()
         os.close(self._descriptor)
 
-    def _add(self, counts: list[int], signal: Signal, items: int) -> None:
-        counts[_SIGNALS.index(signal)] += items
-        if self._map.closed:  # an attempt that ended after the run
-            return
-        _FORM.pack_into(self._map, 0, *self._taken, *self._settled)
+    def _mark(self, place: int, number: int, signal: Signal, items: int) -> None:
+        self._values[place : place + 3] = number, _SIGNALS.index(signal), items
+        self._write()
+
+    def _write(self) -> None:
+        if not self._map.closed:  # an attempt may end after the run
+            _FORM.pack_into(self._map, 0, *self._values)
 
 
 def reap(folder: Path) -> Losses:
     """Add what killed runs have taken with them to the tally of this destination; returns what was found."""
-    found: dict[str, int] = {}
+    losses: Losses = {}
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
-        for signal, items in _unsettled(path).items():
-            found[signal] = found.get(signal, 0) + items
-    losses = {KILLED: found} if found else {}
+        for cause, signals in _unsettled(path).items():
+            row = losses.setdefault(cause, {})
+            for signal, items in signals.items():
+                row[signal] = row.get(signal, 0) + items
     if losses:
         add_losses(folder, losses)
     return losses
@@ -100,7 +118,7 @@ def read_losses(folder: Path) -> Losses:
         return {}
 
 
-def _unsettled(path: Path) -> Mapping[str, int]:
+def _unsettled(path: Path) -> Losses:
     """What a run that lives no more left unsettled; nothing of one that lives. Its file is removed."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -110,15 +128,32 @@ def _unsettled(path: Path) -> Mapping[str, int]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not path.exists():  # another was faster
             return {}
-        counts = _FORM.unpack(os.read(descriptor, _FORM.size).ljust(_FORM.size, b"\0"))
+        values = _FORM.unpack(os.read(descriptor, _FORM.size).ljust(_FORM.size, b"\0"))
+        losses = _left(path, values)
         path.unlink()
     except OSError:
         return {}
     finally:
         os.close(descriptor)
-    taken, settled = counts[: len(_SIGNALS)], counts[len(_SIGNALS) :]
-    left = {signal: one - other for signal, one, other in zip(_SIGNALS, taken, settled, strict=True)}
-    return {signal: items for signal, items in left.items() if items > 0}
+    return losses
+
+
+def _left(path: Path, values: Sequence[int]) -> Losses:
+    left = [taken - settled for taken, settled in zip(values[:_COUNT], values[_SETTLED:_SENDING], strict=True)]
+    number, signal, items = values[_KEEPING : _KEEPING + 3]
+    files = path.parent.glob(f"{path.stem}-{number:012d}-*") if number and signal < _COUNT else ()
+    if any(file.suffix != ".unfinished" for file in files):
+        left[signal] -= items
+    unanswered = [0] * _COUNT
+    number, signal, items = values[_SENDING:_KEEPING]
+    if number and signal < _COUNT:
+        unanswered[signal] = min(items, left[signal])
+        left[signal] -= unanswered[signal]
+    return {cause: row for cause, row in ((KILLED, _named(left)), (UNANSWERED, _named(unanswered))) if row}
+
+
+def _named(counts: Sequence[int]) -> dict[str, int]:
+    return {signal: items for signal, items in zip(_SIGNALS, counts, strict=True) if items > 0}
 
 
 @contextlib.contextmanager

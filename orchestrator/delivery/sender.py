@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from config.otlp import Signal
 from orchestrator.delivery.backlog import Backlog, Item
 from orchestrator.delivery.counts import DeliveryCounts
-from orchestrator.delivery.ledger import Ledger, add_losses, reap
+from orchestrator.delivery.ledger import KILLED, UNANSWERED, Ledger, add_losses, reap
 from orchestrator.delivery.retry import Backoff
 from orchestrator.delivery.spool import Entry, Spool
 from orchestrator.delivery.transport import Outcome, Request, Status, Transport
@@ -23,6 +23,7 @@ __all__ = ("Sender",)
 
 # Why items are lost, besides what spool and ledger have.
 _NO_ROOM, _REFUSED = "no room", "refused"
+_FATES = {KILLED: "in memory, which are lost", UNANSWERED: "on their way, which may have arrived"}
 _ATTEMPT_TIMEOUT = 10.0
 _IDLE_SECONDS = 1.0
 _LAST_SECONDS = 2.0
@@ -47,8 +48,8 @@ class Sender(threading.Thread):
     ) -> None:
         super().__init__(daemon=True, name="sender")
         self._open, self._spool, self._say = open_transport, spool, say
-        self._backlog = Backlog(spool, self._settle, everyones=everyones)
         self._ledger = None if spool is None or everyones else Ledger(spool.folder, spool.run)
+        self._backlog = Backlog(spool, self._ledger, everyones=everyones)
         if spool is not None:
             spool.dropped = self._drop
         self._said: set[Hashable] = set()
@@ -140,8 +141,10 @@ class Sender(threading.Thread):
             self._news.notify()
 
     def _deliver(self, transport: Transport, item: Item) -> None:
+        self._mark(item)
         outcome = self._attempt(transport, item.request)
         if outcome.status is Status.RETRYABLE:
+            self._mark(None)
             self._backoff.failed(outcome.retry_after)
             return
         self._backoff.succeeded()
@@ -157,6 +160,7 @@ class Sender(threading.Thread):
             self.counts.refused += request.items
         else:
             self._lose(request, _REFUSED)
+        self._mark(None)
 
     def _attempt(self, transport: Transport, request: Request) -> Outcome:
         timeout = _ATTEMPT_TIMEOUT
@@ -186,14 +190,23 @@ class Sender(threading.Thread):
         if self._spool is None:
             return
         with contextlib.suppress(OSError):
-            for signals in reap(self._spool.folder).values():
-                lost = ", ".join(f"{items:,} items of {signal}" for signal, items in signals.items())
-                self._say(f"a run that was killed had {lost} in memory, which are lost")
+            for cause, signals in reap(self._spool.folder).items():
+                items = ", ".join(f"{count:,} items of {signal}" for signal, count in signals.items())
+                self._say(f"a run that was killed had {items} {_FATES[cause]}")
 
     def _lose(self, request: Request, cause: str) -> None:
         self.counts.lose(cause, request.signal, request.items)
         self._record(cause, request.signal, request.items)
         self._settle(request)
+
+    def _mark(self, item: Item | None) -> None:
+        """Tell the ledger what is on its way: nobody knows whether it arrives if we are killed now."""
+        if self._ledger is None or (item is not None and item.entry is not None):
+            return
+        if item is None:
+            self._ledger.sending(0, "logs", 0)
+        else:
+            self._ledger.sending(item.number or 0, item.request.signal, item.request.items)
 
     def _settle(self, request: Request) -> None:
         if self._ledger is not None:

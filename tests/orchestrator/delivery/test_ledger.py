@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from orchestrator.delivery.ledger import Ledger, add_losses, read_losses, reap
 
 _KILLED = """
@@ -50,6 +52,30 @@ def test_what_a_killed_run_took_with_it_is_counted_once(tmp_path: Path) -> None:
     assert reap(tmp_path) == {}
     assert read_losses(tmp_path) == {"killed": {"logs": 3}}
     assert list(tmp_path.glob("*.ledger")) == []
+
+
+def killed(folder: Path, *, sending: int = 0, keeping: int = 0) -> None:
+    """What is left of a run that had taken 10 log records and settled none; numbers of requests of 4 items."""
+    ledger = Ledger(folder, "run-1")
+    ledger.take("logs", 10)
+    ledger.sending(sending, "logs", 4)
+    ledger.keeping(keeping, "logs", 4)
+    (path,) = folder.glob("*.ledger")
+    copy = path.read_bytes()
+    ledger.close()
+    path.write_bytes(copy)
+
+
+def test_what_was_being_sent_may_have_arrived(tmp_path: Path) -> None:
+    killed(tmp_path, sending=7)
+    assert reap(tmp_path) == {"killed": {"logs": 6}, "unanswered": {"logs": 4}}
+
+
+@pytest.mark.parametrize(("name", "lost"), [("otlp", 6), ("refused", 6), ("otlp.unfinished", 10)])
+def test_what_was_being_kept_is_kept_if_it_is_there(tmp_path: Path, name: str, lost: int) -> None:
+    (tmp_path / f"run-1-000000000007-logs-4.{name}").touch()
+    killed(tmp_path, keeping=7)
+    assert reap(tmp_path) == {"killed": {"logs": lost}}
 
 
 def test_a_ledger_that_was_cut_is_no_traceback(tmp_path: Path) -> None:
