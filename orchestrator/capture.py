@@ -10,7 +10,6 @@ from orchestrator.catalog import Signal
 from orchestrator.complaints import explain, worth_telling
 from orchestrator.errors import HostError
 from orchestrator.launch import Launch
-from orchestrator.limits import LIMITS
 from orchestrator.pipeline import Pipeline
 from orchestrator.process import GAP, BpftraceProcess
 from orchestrator.program import STOP_SIGNAL
@@ -53,7 +52,7 @@ class Capture:
     ) -> None:
         self.process = process
         self.signals = signals
-        self.pipeline = Pipeline(signals, LIMITS, sink)
+        self.pipeline = Pipeline(signals, process.limits, sink)
         self._clock = Clock()
         self._stream = OutputStream(version=version, shapes=self.pipeline.shapes)
         self._recorder = recorder

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.bpftrace import environment
 from orchestrator.catalog import Signal
 from orchestrator.limits import LIMITS
 from orchestrator.process import BpftraceProcess
 from orchestrator.program import instrument, join_programs
+
+if TYPE_CHECKING:
+    from orchestrator.sudo import Sudo
 
 __all__ = ("Launch",)
 
@@ -19,7 +23,8 @@ class Launch:
     """What every bpftrace of a run is started with.
 
     ``rendered`` holds the program of each signal by name, ``arguments`` the positional parameters of those that have
-    any. ``unsafe``: programs with a process of their own may change the system, by system() for one.
+    any. ``unsafe``: programs with a process of their own may change the system, by system() for one. ``sudo`` starts
+    bpftrace where we may not.
     """
 
     path: str
@@ -28,6 +33,7 @@ class Launch:
     arguments: Mapping[str, Sequence[str]]
     interval: float
     unsafe: bool = False
+    sudo: Sudo | None = None
 
     def start(self, signals: Sequence[Signal], *, as_written: bool = False) -> BpftraceProcess:
         """Start the program of ``signals``, read from standard input: a wrapper may see other files than we.
@@ -40,6 +46,8 @@ class Launch:
         flags = ["--unsafe"] if own and self.unsafe else []
         program = self.rendered[signals[0].name] if as_written else self.program(signals)
         argv = [self.path, "-f", "json", *flags, "-", *(self.arguments.get(own.name, ()) if own else ())]
+        if self.sudo is not None:
+            return self.sudo.start(argv, program, limits, joined=own is None)
         return BpftraceProcess(argv, program, limits)
 
     def program(self, signals: Sequence[Signal]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-__all__ = ("LIMITS", "Limits")
+__all__ = ("LIMITS", "Limits", "usual_limits")
 
 
 class Limits(NamedTuple):
@@ -24,3 +24,8 @@ def _pages(cpus: int) -> int:
 
 # Strings: what 0.17 can have at most (its stack), the same everywhere, so that all versions clip alike.
 LIMITS = Limits(string=200, map_keys=16384, pages=_pages(os.cpu_count() or 1))
+
+
+def usual_limits(version: tuple[int, ...] | None) -> Limits:
+    """Those of a bpftrace that was told nothing; one of an unknown version counts as old."""
+    return Limits(string=64 if version is None or version < (0, 23) else 1024, map_keys=4096, pages=64)

@@ -137,6 +137,7 @@ class Options:
     record: str | None
     bpftrace: str | None
     unsafe: bool
+    sudo: bool
     wishes: Wishes
 
     @classmethod
@@ -164,6 +165,7 @@ class Options:
             record=given("record"),
             bpftrace=given("bpftrace"),
             unsafe=arguments.unsafe,
+            sudo=arguments.sudo,
             wishes=_wishes(arguments, settings),
         )
 

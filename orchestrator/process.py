@@ -18,10 +18,11 @@ import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, cast
 
 from orchestrator.errors import HostError
+from orchestrator.limits import LIMITS, Limits
 
 __all__ = ("GAP", "BpftraceProcess", "Drain")
 
@@ -135,10 +136,15 @@ class Drain(threading.Thread):
 
 
 class BpftraceProcess:
-    """One bpftrace with its pipes drained. Start it from a thread that lives as long as it shall."""
+    """One bpftrace with its pipes drained. Start it from a thread that lives as long as it shall.
 
-    def __init__(self, argv: Sequence[str], program: str, environment: Mapping[str, str]) -> None:
-        parent = os.getpid()
+    ``limits``: those that it really has.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], program: str, environment: Mapping[str, str], limits: Limits = LIMITS
+    ) -> None:
+        self.limits = limits
         try:
             self._process = subprocess.Popen(
                 argv,
@@ -147,7 +153,7 @@ class BpftraceProcess:
                 stderr=subprocess.PIPE,
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C is ours: bpftrace is told in its own time
-                preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - it makes two system calls and takes no lock
+                preexec_fn=self._in_child(),  # noqa: PLW1509 - it makes a few system calls and takes no lock
                 bufsize=0,
             )
         except OSError as error:
@@ -204,6 +210,11 @@ class BpftraceProcess:
             if not thread.is_alive():  # a child that bpftrace left behind may still hold the other end
                 pipe.close()
         return code
+
+    def _in_child(self) -> Callable[[], None]:
+        """What the child does before exec."""
+        parent = os.getpid()
+        return lambda: _die_with(parent)
 
     def _signal(self, number: int) -> None:
         """To the whole group: a wrapper that does not exec would keep the signal for itself."""

@@ -17,7 +17,7 @@ from orchestrator.errors import HostError, UsageError
 from orchestrator.feasibility import reasons_against
 from orchestrator.host import Host
 from orchestrator.launch import Launch
-from orchestrator.limits import LIMITS
+from orchestrator.limits import Limits
 from orchestrator.notify import notify
 from orchestrator.options import Options
 from orchestrator.process import BpftraceProcess
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.recording import Recorder
     from orchestrator.signals.model import AttributeValue
     from orchestrator.sink import Sink
+    from orchestrator.sudo import Sudo
 
 __all__ = ("run_capture",)
 
@@ -45,7 +46,8 @@ def run_capture(options: Options) -> int:
     terminal, stop = Terminal(), Stop()
     path = bpftrace.find_bpftrace(options.bpftrace)
     host = Host()
-    problem = preflight(host, path, None if host.uid == 0 else bpftrace.read_version(path))
+    sudo = _sudo(options, host, path, terminal, stop)
+    problem = preflight(host, path, None if host.uid == 0 or sudo else bpftrace.read_version(path), sudo=bool(sudo))
     if problem is not None:
         raise problem
     failed = _cannot_run(options.signals, options, host)
@@ -59,6 +61,7 @@ def run_capture(options: Options) -> int:
         {signal.name: signal.arguments(options.values[signal.name]) for signal in signals},
         options.interval,
         options.unsafe,
+        sudo,
     )
     with stop.on_signals(), _recording(options.record) as record:
         processes = [(launch.start(group), group) for group in _groups(signals)]
@@ -72,6 +75,16 @@ def run_capture(options: Options) -> int:
         finally:
             for process, _ in processes:
                 process.kill()
+
+
+def _sudo(options: Options, host: Host, path: str, terminal: Terminal, stop: Stop) -> Sudo | None:
+    """What starts bpftrace in our place, where that was asked for and we are not root ourselves."""
+    if not options.sudo or host.uid == 0:
+        return None
+
+    from orchestrator.sudo import Sudo  # noqa: PLC0415
+
+    return Sudo(path, terminal.hint, stop)
 
 
 def _groups(signals: Sequence[Signal]) -> list[list[Signal]]:
@@ -155,7 +168,7 @@ class _Run:
         launch: Launch,
         processes: Sequence[_Started],
         sink: Sink,
-        recorder: Callable[[Sequence[Signal]], Recorder | None],
+        recorder: Callable[[Sequence[Signal], Limits], Recorder | None],
         version: tuple[int, ...] | None,
     ) -> list[Capture]:
         """Wait for all programs. Raises HostError if none can run."""
@@ -168,7 +181,7 @@ class _Run:
                     launch,
                     process,
                     signals,
-                    lambda started, chosen: Capture(started, chosen, sink, recorder(chosen), version),
+                    lambda started, chosen: Capture(started, chosen, sink, recorder(chosen, started.limits), version),
                     self._stop,
                 )
             except HostError as error:
@@ -252,19 +265,19 @@ def _make_recorder(
     resource: dict[str, AttributeValue],
     version: tuple[int, ...] | None,
     kernel_build_id: str | None,
-) -> Callable[[Sequence[Signal]], Recorder | None]:
+) -> Callable[[Sequence[Signal], Limits], Recorder | None]:
     """What begins the recording anew for each bpftrace that is tried; the last one is the one that runs."""
     if record is None:
-        return lambda _: None
+        return lambda _signals, _limits: None
 
     from orchestrator.recording import Header, Recorder  # noqa: PLC0415
 
-    def begin(signals: Sequence[Signal]) -> Recorder:
+    def begin(signals: Sequence[Signal], limits: Limits) -> Recorder:
         with contextlib.suppress(OSError):  # a pipe or device has no beginning
             record.seek(0)
             record.truncate()
         recorder = Recorder(record)
-        recorder.begin(Header.of(signals, resource, LIMITS, version, kernel_build_id))
+        recorder.begin(Header.of(signals, resource, limits, version, kernel_build_id))
         return recorder
 
     return begin

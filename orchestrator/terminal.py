@@ -28,6 +28,11 @@ class Terminal:
         """Say one line, and no more than one: a newline in ``text`` is shown as an escape."""
         self._write(f"{self._clear()}{printable(text)}\n")
 
+    def hint(self, text: str) -> None:
+        """Say what matters only to somebody who sits there."""
+        if self.interactive:
+            self.say(text)
+
     def block(self, lines: list[str]) -> None:
         """Say several lines."""
         for line in lines:

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unsafe", action="store_true", help="let programs of your own change the system (bpftrace's --unsafe)"
     )
+    parser.add_argument("--sudo", action="store_true", help="run bpftrace, and nothing else, as root by sudo")
     parser.add_argument("--summary", action="store_true", help="print the summary also when stderr is no terminal")
 
 

@@ -46,12 +46,19 @@ def kept(state: Path) -> str:
 class Run:
     """``orchestrate run ...`` in a process of its own; ``ready()`` waits until all probes are attached."""
 
-    def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "orchestrator"),
+    ) -> None:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(folder / "notify"))
+        (folder / "notify").chmod(0o777)  # it may run as another user
         self._notify.settimeout(TIMEOUT)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", "run", *arguments],
+            [*command, "run", *arguments],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
