@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -13,7 +14,7 @@ import yaml
 
 from config.errors import ConfigError
 
-__all__ = ("load", "nearest", "place")
+__all__ = ("load", "nearest", "place", "read_text")
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -32,10 +33,15 @@ def nearest(word: str, known: list[str]) -> str:
     return f" (known: {', '.join(sorted(known))})" if known else ""
 
 
-def load(path: Path, kind: type[T]) -> T:
+def read_text(path: Path) -> str:
+    """The text of a file. Raises OSError and UnicodeDecodeError."""
+    return path.read_text(encoding="utf-8")
+
+
+def load(path: Path, kind: type[T], read: Callable[[Path], str] = read_text) -> T:
     """Read ``path`` as a ``kind``; any mistake in it is a ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Union
 
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from config.errors import ConfigError
-from config.loader import load, nearest, place
+from config.loader import load, nearest, place, read_text
 from config.parameters import Assignment
 
 __all__ = (
@@ -97,6 +97,6 @@ def assignments(
     ]
 
 
-def load_run_settings(path: str | None) -> RunSettings:
+def load_run_settings(path: str | None, read: Callable[[Path], str] = read_text) -> RunSettings:
     """Read the file; without one, nothing is set."""
-    return load(Path(path), RunSettings) if path else RunSettings()
+    return load(Path(path), RunSettings, read) if path else RunSettings()

@@ -17,6 +17,7 @@ from config.resolve import resolve
 from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.host import Host
 from orchestrator.pairs import OWN_PID, problems
+from orchestrator.trust import read_trusted
 from parsers.escapes import storable
 from parsers.source import map_names, render, without_dead_probes
 
@@ -177,7 +178,7 @@ def load_signal(target: str) -> Signal:
     # `show FILE.bt --manifest > FILE.yaml`: the shell has made an empty file before we look.
     if not manifest_path.is_file() or not manifest_path.stat().st_size:
         return inferred_signal(path, source)
-    signal = Signal(_name(path), path, source, load(manifest_path, Manifest))
+    signal = Signal(_name(path), path, source, load(manifest_path, Manifest, read_trusted))
     for problem in problems(signal.path.name, signal.source, signal.manifest):
         raise ConfigError(f"{manifest_path}: {problem}")
     return signal
@@ -200,6 +201,6 @@ def _name(path: Path) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_trusted(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None

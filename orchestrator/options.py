@@ -23,6 +23,7 @@ from orchestrator.catalog import Signal, find_signals, signal_names
 from orchestrator.delivery.spool import SpoolLimits
 from orchestrator.errors import UsageError
 from orchestrator.signals.clock import TIMES
+from orchestrator.trust import read_trusted
 from orchestrator.wishes import SpoolWish, Wishes
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class ReplayOptions:
 
 def replay_options(arguments: argparse.Namespace) -> ReplayOptions:
     """Read and check flags, file and environment. Raises ConfigError and UsageError."""
-    settings = load_run_settings(arguments.config)
+    settings = load_run_settings(arguments.config, read_trusted)
     signals = recorded_signals(arguments)
     check_resource_variables(os.environ)
     wishes = _wishes(arguments, settings)
@@ -143,7 +144,7 @@ class Options:
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Options:
         """Read and check flags, file and environment. Raises ConfigError and UsageError."""
-        settings = load_run_settings(arguments.config)
+        settings = load_run_settings(arguments.config, read_trusted)
 
         given = partial(_given, arguments, settings)
 
