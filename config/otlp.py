@@ -25,6 +25,7 @@ Protocol = Literal["grpc", "http/protobuf", "http/json"]
 Compression = Literal["none", "gzip"]
 
 _FLAG = "--otlp-endpoint"
+_LEAST_SECRET = 6  # what is shorter is the name of a tenant, and stands everywhere
 _URL_PORTS = {"http": 80, "https": 443}
 _PORTS: dict[Protocol, int] = {"grpc": 4317, "http/protobuf": 4318, "http/json": 4318}
 _ON_GRPC_PORT = re.compile(r"(\w+://)?[^/?#]*:4317([/?#]|$)")
@@ -61,6 +62,20 @@ class SignalEndpoint:
     def credentials(self) -> tuple[bool, str | None, str | None, str | None]:
         """What a connection depends on besides its target."""
         return self.tls, self.certificate, self.client_key, self.client_certificate
+
+    def redact(self, text: str) -> str:
+        """``text`` from outside without what we sent in secret: receivers and proxies repeat headers and queries."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    @property
+    def _secrets(self) -> list[str]:
+        """The values of headers, also without their scheme (``Bearer``), and of the query; the longest first."""
+        values = [part for value in self.headers.values() for part in (value, value.rpartition(" ")[2])]
+        for _, equals, value in (pair.partition("=") for pair in urlsplit(self.url).query.split("&")):
+            values += [value, unquote(value)] if equals else []
+        return sorted({value for value in values if len(value) >= _LEAST_SECRET}, key=len, reverse=True)
 
     @property
     def shown(self) -> str:
@@ -154,7 +169,7 @@ def _split_url(given: _Given, scheme: str, port: int) -> SplitResult:
     except ValueError:  # a port that is no number, a bracket too many
         is_right = False
     if not is_right or not re.fullmatch(r"[!-~]+", given.value):
-        hidden = re.sub(r"^(\w+://)?.*@", r"\1***@", given.value)  # http://user:password@host
+        hidden = re.sub(r"^(\w+://)?.*@", r"\1***@", given.value.partition("?")[0])  # http://user:password@host
         raise _Given(given.source, hidden).wrong("[http[s]://]HOST:PORT; user and password go into ..._HEADERS")
     netloc = f"{url.netloc.rstrip(':')}:{port}" if bare and url.port is None else url.netloc
     return url._replace(netloc=netloc, fragment="")

@@ -91,7 +91,7 @@ class GrpcTransport:
             )
         except grpc.RpcError as error:
             return _explain(request, endpoint, error)
-        return transports.accepted(request, response)
+        return transports.accepted(request, endpoint, response)
 
     def close(self) -> None:
         """Release connections."""
@@ -134,9 +134,9 @@ def _metadata(endpoint: SignalEndpoint) -> tuple[tuple[str, str | bytes], ...]:
 
 def _explain(request: Request, endpoint: SignalEndpoint, error: grpc.RpcError) -> Outcome:
     code, detail = error.code(), error.details() or ""
-    message = f"{endpoint.target}: {code.name}: {transports.clean(detail)}"
+    message = f"{endpoint.target}: {code.name}: {transports.clean(detail, endpoint)}"
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        missing = f"the receiver has no {request.signal} service ({transports.clean(detail)})"
+        missing = f"the receiver has no {request.signal} service ({transports.clean(detail, endpoint)})"
         return transports.unsupported(request, f"{endpoint.target}: {missing}")
     is_connecting = code is grpc.StatusCode.UNAVAILABLE and detail.startswith(_FAILED_TO_CONNECT)
     if is_connecting and (mend := transports.look_up(_HOPELESS, detail)):

@@ -123,7 +123,7 @@ class HttpTransport:
         if isinstance(cause, BadStatusLine) and not is_cut:
             foreign = transports.look_up(_FOREIGN, str(cause)[:4]) or "is the port right?"
             return transports.rejected(request, f"{endpoint.shown}: no HTTP came back; {foreign}")
-        message = f"{endpoint.shown}: {transports.clean(str(cause))}"
+        message = f"{endpoint.shown}: {transports.clean(str(cause), endpoint)}"
         if isinstance(cause, ssl.SSLError) and (mend := transports.look_up(_TLS_MENDS, cause.reason or "")):
             return transports.rejected(request, f"{message}; {mend}")
         doubt = f"; {_NEVER_ANSWERED}" if is_cut and endpoint.url not in self._answered else ""
@@ -167,16 +167,16 @@ def _accept(
     except (ParseError, DecodeError, ValueError, TypeError):  # TypeError: no body, as it was too large
         unread = f"{endpoint.shown} answered {response.status}, but in no OTLP: is this an OTLP endpoint?"
         return Outcome(Status.ACCEPTED, 0, unread)
-    return transports.accepted(request, answer)
+    return transports.accepted(request, endpoint, answer)
 
 
 def _refuse(request: Request, endpoint: SignalEndpoint, response: urllib3.BaseHTTPResponse, body: bytes) -> Outcome:
-    detail = transports.clean(_detail(response, body))
+    detail = transports.clean(_detail(response, body), endpoint)
     message = f"{endpoint.shown} answered {response.status}{': ' if detail else ''}{detail}"
     if response.status in _RETRYABLE:
         return Outcome(Status.RETRYABLE, 0, message, _retry_after(response.headers.get("retry-after", "")))
     if 300 <= response.status < 400:
-        location = transports.clean(response.headers.get("location", "nowhere"))
+        location = transports.clean(response.headers.get("location", "nowhere"), endpoint)
         message += f"; it redirects to {location}: nothing was sent there, give that address as the endpoint"
     elif _is_of_type(response, "application/grpc"):
         message += f"; {_USE_GRPC}"

@@ -92,11 +92,11 @@ def response_type(signal: Signal) -> type[Any]:
     return _ANSWERS[signal][0]
 
 
-def accepted(request: Request, response: Any) -> Outcome:
+def accepted(request: Request, endpoint: SignalEndpoint, response: Any) -> Outcome:
     """Read partial_success. "Servers MAY also use it to convey warnings": a message and nothing refused."""
     partial = response.partial_success
     refused = min(max(getattr(partial, _ANSWERS[request.signal][1]), 0), request.items)
-    said = clean(partial.error_message)
+    said = clean(partial.error_message, endpoint)
     if refused:
         counted = f"the receiver refused {refused} of {request.items} items of {request.signal}"
         return Outcome(Status.ACCEPTED, refused, f"{counted}: {said}" if said else counted)
@@ -141,6 +141,7 @@ def look_up(table: Iterable[tuple[str, str]], text: str) -> str | None:
     return next((meaning for part, meaning in table if part in text), None)
 
 
-def clean(text: str) -> str:
-    """One printable line of at most 200 characters, whatever a receiver sent."""
+def clean(text: str, endpoint: SignalEndpoint | None = None) -> str:
+    """One printable line of at most 200 characters, whatever a receiver sent; without the secrets of ``endpoint``."""
+    text = endpoint.redact(text) if endpoint else text
     return printable(" ".join(text.split()))[:_SHOWN_CHARS]
