@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import signal
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -183,11 +183,15 @@ def test_end_by_kill_leaves_no_bpftrace(user: User, way: str) -> None:
     wait_until_gone(left)
 
 
+def at_terminal(user: User, *arguments: str) -> Any:
+    command, *rest = [*user.command, *arguments]
+    return pexpect.spawn(command, rest, cwd=str(user.work), encoding="utf-8", timeout=TIMEOUT)
+
+
 def test_password_at_the_terminal(user: User) -> None:
     user.allow("")
     given = ["run", "exec", "--sudo", "--duration", "1s", "--output", "out.jsonl"]
-    command, *arguments = [*user.command, *given]
-    child = pexpect.spawn(command, arguments, cwd=str(user.work), encoding="utf-8", timeout=TIMEOUT)
+    child = at_terminal(user, *given)
     child.expect(rf"\[sudo\] password for {user.name}: ")
     child.sendline("not-it")
     child.expect("Sorry, try again")
@@ -208,8 +212,7 @@ def test_password_at_the_terminal(user: User) -> None:
 def test_no_password_at_the_terminal(user: User) -> None:
     """Ctrl-C at the prompt ends it, and the terminal is as it was."""
     user.allow("")
-    command, *arguments = [*user.command, "run", "exec", "--sudo"]
-    child = pexpect.spawn(command, arguments, cwd=str(user.work), encoding="utf-8", timeout=TIMEOUT)
+    child = at_terminal(user, "run", "exec", "--sudo")
     child.expect(rf"\[sudo\] password for {user.name}: ")
     child.sendintr()
     child.expect("orchestrate: sudo")
