@@ -11,6 +11,7 @@ from orchestrator.catalog import Signal
 from orchestrator.limits import LIMITS
 from orchestrator.process import BpftraceProcess
 from orchestrator.program import instrument, join_programs
+from orchestrator.terminal_process import TerminalProcess
 
 if TYPE_CHECKING:
     from orchestrator.sudo import Sudo
@@ -24,7 +25,7 @@ class Launch:
 
     ``rendered`` holds the program of each signal by name, ``arguments`` the positional parameters of those that have
     any. ``unsafe``: programs with a process of their own may change the system, by system() for one. ``sudo`` starts
-    bpftrace where we may not.
+    bpftrace where we may not; ``drops``: we may start it, but shall not be root any more when it is to end.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Launch:
     interval: float
     unsafe: bool = False
     sudo: Sudo | None = None
+    drops: bool = False
 
     def start(self, signals: Sequence[Signal], *, as_written: bool = False) -> BpftraceProcess:
         """Start the program of ``signals``, read from standard input: a wrapper may see other files than we.
@@ -48,7 +50,7 @@ class Launch:
         argv = [self.path, "-f", "json", *flags, "-", *(self.arguments.get(own.name, ()) if own else ())]
         if self.sudo is not None:
             return self.sudo.start(argv, program, limits, joined=own is None)
-        return BpftraceProcess(argv, program, limits)
+        return (TerminalProcess if self.drops else BpftraceProcess)(argv, program, limits)
 
     def program(self, signals: Sequence[Signal]) -> str:
         """The program of ``signals``: joined, or the one that has a process for itself."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from pwd import struct_passwd
 from typing import TYPE_CHECKING
 
 from config.durations import parse_duration
@@ -24,6 +25,7 @@ from orchestrator.delivery.spool import SpoolLimits
 from orchestrator.errors import UsageError
 from orchestrator.signals.clock import TIMES
 from orchestrator.trust import read_trusted
+from orchestrator.user import find_user
 from orchestrator.wishes import SpoolWish, Wishes
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ def _unix_nanoseconds(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A run's options. Durations in seconds; ``values`` are the parameters of each signal."""
+    """A run's options. Durations in seconds; ``values`` are the parameters of each signal; ``user``: whom to become."""
 
     signals: list[Signal]
     values: dict[str, dict[str, Value]]
@@ -139,6 +141,7 @@ class Options:
     bpftrace: str | None
     unsafe: bool
     sudo: bool
+    user: struct_passwd | None
     wishes: Wishes
 
     @classmethod
@@ -167,6 +170,7 @@ class Options:
             bpftrace=given("bpftrace"),
             unsafe=arguments.unsafe,
             sudo=arguments.sudo,
+            user=find_user(user) if (user := given("user")) else None,
             wishes=_wishes(arguments, settings),
         )
 

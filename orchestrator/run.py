@@ -23,6 +23,7 @@ from orchestrator.options import Options
 from orchestrator.process import BpftraceProcess
 from orchestrator.stop import Stop
 from orchestrator.terminal import Terminal
+from orchestrator.user import become
 
 if TYPE_CHECKING:
     from orchestrator.capture import Capture
@@ -62,6 +63,7 @@ def run_capture(options: Options) -> int:
         options.interval,
         options.unsafe,
         sudo,
+        options.user is not None,
     )
     with stop.on_signals(), _recording(options.record) as record:
         processes = [(launch.start(group), group) for group in _groups(signals)]
@@ -153,6 +155,8 @@ class _Run:
             version = _version(launch, processes)
             recorder = _make_recorder(record, resource, version, build_id)
             captures = self._start(launch, processes, outlet, recorder, version)
+            if self._options.user is not None:
+                become(self._options.user)
             for name, why in self._failed.items():
                 outlet.say(f"{name} cannot run: {why}")
             self._trace(captures, outlet.output)

@@ -15,17 +15,16 @@ import os
 import re
 import select
 import shutil
-import signal
 import termios
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
 
 from orchestrator.bpftrace import Version, read_version
 from orchestrator.errors import HostError
 from orchestrator.limits import LIMITS, Limits, usual_limits
 from orchestrator.process import BpftraceProcess
-from orchestrator.pseudo_terminal import PseudoTerminal, open_keyboard
+from orchestrator.pseudo_terminal import open_keyboard
+from orchestrator.terminal_process import TerminalProcess
 
 __all__ = ("Sudo", "SudoProcess")
 
@@ -51,49 +50,21 @@ _REFUSALS = (
         r"no new privileges|effective uid is not 0|must be owned by uid 0",
         "sudo cannot become root here (NoNewPrivileges=, a container, a nosuid mount): allow that, or use capabilities",
     ),
-    (r"^sudo: (.*)", "sudo said: {0}"),
+    (r"^sudo: (?!unable to resolve host)(.*)", "sudo said: {0}"),
 )
 
 
-class SudoProcess(BpftraceProcess):
+class SudoProcess(TerminalProcess):
     """A bpftrace that sudo runs as root."""
 
     def __init__(self, argv: Sequence[str], program: str, environment: Mapping[str, str], limits: Limits) -> None:
-        self._terminal = PseudoTerminal()
         self._begun = threading.Event()
-        try:
-            super().__init__(argv, program, environment, limits)
-        except HostError:
-            self._terminal.close()
-            raise
+        super().__init__(argv, program, environment, limits)
 
     def converse(self, keyboard: int | None, stopped: Callable[[], bool]) -> bool:
         """Let a person answer sudo; False if it ended, or we were told to stop, before bpftrace read its program."""
         self._terminal.converse(keyboard, lambda: self._begun.is_set() or self.poll() is not None or stopped())
         return self._begun.is_set()
-
-    def wait(self, timeout: float) -> int:
-        """As without sudo."""
-        try:
-            return super().wait(timeout)
-        finally:
-            self._terminal.close()
-
-    # What the driver of a terminal does in place of each signal. A group that has no parent in its session does not
-    # stop at ^Z, but its wait in the kernel has ended; one of sudo's own terminal is continued by sudo.
-    _DOES: ClassVar[dict[int, Callable[[PseudoTerminal], None]]] = {
-        signal.SIGINT: PseudoTerminal.interrupt,
-        signal.SIGWINCH: PseudoTerminal.resize,
-        signal.SIGSTOP: PseudoTerminal.suspend,
-        signal.SIGCONT: lambda _: None,
-        signal.SIGKILL: PseudoTerminal.close,
-    }
-
-    def _signal(self, number: int) -> None:
-        self._DOES[number](self._terminal)
-
-    def _in_child(self) -> Callable[[], None]:
-        return self._terminal.adopt
 
     def _write(self, program: bytes) -> None:
         """Nothing but bpftrace reads standard input: once the program has been taken, sudo has let it begin."""

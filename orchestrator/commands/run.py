@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unsafe", action="store_true", help="let programs of your own change the system (bpftrace's --unsafe)"
     )
     parser.add_argument("--sudo", action="store_true", help="run bpftrace, and nothing else, as root by sudo")
+    parser.add_argument("--user", metavar="NAME", help="as root: become this user once bpftrace has started")
     parser.add_argument("--summary", action="store_true", help="print the summary also when stderr is no terminal")
 
 

@@ -1,4 +1,4 @@
-"""An unprivileged user whose sudo allows bpftrace and nothing else."""
+"""An unprivileged user whose sudo allows bpftrace and nothing else; and root that becomes such a user."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pexpect
 import pytest
 
-from tests.live.conftest import lack
+from tests.live.conftest import free_port, lack
 from tests.live.harness import TIMEOUT, Run, Telemetry, as_bytes, start_processes
 
 pytestmark = pytest.mark.live
@@ -235,3 +236,53 @@ def test_refused_at_once_without_a_terminal(user: User, tags: str, path: str, sa
     assert (code, stderr.count("\n")) == (3, 1), stderr
     assert said in stderr
     assert f"{user.name} ALL=(root) NOPASSWD: /usr/bin/bpftrace" in stderr
+
+
+def state(pid: int, key: str) -> set[str]:
+    """What the status of each thread says of ``key``."""
+    lines = [line for one in Path(f"/proc/{pid}/task").iterdir() for line in (one / "status").read_text().splitlines()]
+    return {line.partition(":")[2].strip() for line in lines if line.startswith(f"{key}:")}
+
+
+def test_root_becomes_a_user(user: User) -> None:
+    """All threads, the sender's too; bpftrace ends as it should, although we may not signal it any more."""
+    marker, port = secrets.token_hex(8), free_port()
+    given = ["exec", "--user", user.name, "--output", "out.jsonl", "--otlp-endpoint", f"http://127.0.0.1:{port}"]
+    run = Run(user.work, *given).ready()
+    (bpftrace,) = descendants(run.process.pid, "bpftrace")
+    uid, gid = user.work.stat().st_uid, user.work.stat().st_gid
+    assert state(run.process.pid, "Uid") == {"\t".join([str(uid)] * 4)}
+    assert state(run.process.pid, "Gid") == {"\t".join([str(gid)] * 4)}
+    assert state(run.process.pid, "Groups") == {str(gid)}
+    assert capabilities(run.process.pid) == {"0" * 16}
+    assert "1" in state(run.process.pid, "NoNewPrivs")
+    assert state(bpftrace, "Uid") == {"\t".join(["0"] * 4)}
+    started = list(start_processes(50, marker))
+    code, _, stderr = run.stop()
+    assert "killed" not in stderr
+    assert code == 1, stderr  # nobody listens at the endpoint
+    assert arguments_of((user.work / "out.jsonl").read_text(), marker) == sorted(one.arguments for one in started)
+    assert not Path(f"/proc/{bpftrace}").exists()
+
+
+def test_a_user_by_the_config_and_an_end_by_kill(user: User) -> None:
+    config = user.folder / "config.yaml"
+    config.write_text(f"user: {user.name}\n")
+    run = Run(user.work, "exec", "--config", str(config)).ready()
+    assert "0" not in state(run.process.pid, "Uid")
+    left = descendants(run.process.pid, "bpftrace")
+    assert left
+    run.stop(signal.SIGKILL)
+    wait_until_gone(left)
+
+
+def test_whom_nobody_can_become(user: User) -> None:
+    user.allow("NOPASSWD: ")
+    for start, said in (
+        (partial(Run, user.work, "exec", "--user", f"{user.name}x"), "there is no such user"),
+        (partial(user.run, "exec", "--sudo", "--user", "nobody"), "only root can become somebody else"),
+    ):
+        code, _, stderr = start().wait()
+        (user.work / "notify").unlink()
+        assert (code, stderr.count("\n")) == (2, 1), stderr
+        assert said in stderr
