@@ -18,6 +18,7 @@ from orchestrator.report import undelivered
 from orchestrator.spools import About, folder_of, settings_for, spool_folders
 from orchestrator.stop import Stop
 from orchestrator.terminal import Terminal
+from orchestrator.trust import read_trusted
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +36,7 @@ def flush(arguments: argparse.Namespace) -> int:
     """Send all; 0 if nothing is left, else 1. Raises ConfigError and UsageError."""
     if arguments.otlp_protocol and not arguments.otlp_endpoint:
         raise UsageError("--otlp-protocol goes with --otlp-endpoint; without both each request goes where it was to go")
-    settings = load_run_settings(arguments.config)
+    settings = load_run_settings(arguments.config, read_trusted)
     wish = spool_wish(settings, arguments.config)
     one_for_all = (
         load_otlp_settings(os.environ, arguments.otlp_endpoint, arguments.otlp_protocol)

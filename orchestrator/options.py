@@ -25,7 +25,7 @@ from orchestrator.delivery.spool import SpoolLimits
 from orchestrator.errors import UsageError
 from orchestrator.signals.clock import TIMES
 from orchestrator.trust import read_trusted
-from orchestrator.user import find_user
+from orchestrator.user import find_user, home_of
 from orchestrator.wishes import SpoolWish, Wishes
 
 if TYPE_CHECKING:
@@ -88,11 +88,11 @@ def _given(arguments: argparse.Namespace, settings: RunSettings, name: str) -> s
     return getattr(settings, name) if value is None else value
 
 
-def _wishes(arguments: argparse.Namespace, settings: RunSettings) -> Wishes:
+def _wishes(arguments: argparse.Namespace, settings: RunSettings, user: struct_passwd | None = None) -> Wishes:
     endpoint, protocol = (_given(arguments, settings, name) for name in ("otlp_endpoint", "otlp_protocol"))
     otlp = otlp_destinations(settings, endpoint, protocol)
     return Wishes(
-        _given(arguments, settings, "output"), otlp, arguments.summary, spool_wish(settings, arguments.config)
+        _given(arguments, settings, "output"), otlp, arguments.summary, spool_wish(settings, arguments.config, user)
     )
 
 
@@ -103,11 +103,12 @@ def otlp_destinations(settings: RunSettings, endpoint: str | None, protocol: str
     return [one for one in (first, *others) if one is not None]
 
 
-def spool_wish(settings: RunSettings, config: str | None) -> SpoolWish:
-    """Where requests wait; ``config`` is the file that the settings are from."""
+def spool_wish(settings: RunSettings, config: str | None, user: struct_passwd | None = None) -> SpoolWish:
+    """Where requests wait, of ``user`` or of ourselves; ``config`` is the file that the settings are from."""
     spool = settings.spool
+    uid, environ = (user.pw_uid, {**os.environ, **home_of(user)}) if user else (os.getuid(), os.environ)
     age = parse_duration(spool.max_age, f"{config}: spool.max_age")
-    directory = Path(spool.directory) if spool.directory else state_directory(os.environ, os.getuid()) / "spool"
+    directory = Path(spool.directory) if spool.directory else state_directory(environ, uid) / "spool"
     return SpoolWish(directory, SpoolLimits(spool.max_mb << 20, age))
 
 
@@ -161,6 +162,7 @@ class Options:
         _check_files(given("output"), given("record"))
         _check_record(signals, given("record"))
         check_resource_variables(os.environ)
+        user = find_user(name) if (name := given("user")) else None
         return cls(
             signals=signals,
             values=_parameters(signals, settings, arguments),
@@ -170,8 +172,8 @@ class Options:
             bpftrace=given("bpftrace"),
             unsafe=arguments.unsafe,
             sudo=arguments.sudo,
-            user=find_user(user) if (user := given("user")) else None,
-            wishes=_wishes(arguments, settings),
+            user=user,
+            wishes=_wishes(arguments, settings, user),
         )
 
 

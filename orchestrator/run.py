@@ -23,7 +23,7 @@ from orchestrator.options import Options
 from orchestrator.process import BpftraceProcess
 from orchestrator.stop import Stop
 from orchestrator.terminal import Terminal
-from orchestrator.user import become
+from orchestrator.user import acting_as, become
 
 if TYPE_CHECKING:
     from orchestrator.capture import Capture
@@ -65,7 +65,7 @@ def run_capture(options: Options) -> int:
         sudo,
         options.user is not None,
     )
-    with stop.on_signals(), _recording(options.record) as record:
+    with stop.on_signals(), _recording(options) as record:
         processes = [(launch.start(group), group) for group in _groups(signals)]
         try:
             return _Run(options, terminal, stop, failed, host).execute(launch, processes, record)
@@ -118,12 +118,14 @@ def _environment(host: Host, path: str, signals: Sequence[Signal]) -> dict[str, 
 
 
 @contextlib.contextmanager
-def _recording(path: str | None) -> Iterator[BinaryIO | None]:
+def _recording(options: Options) -> Iterator[BinaryIO | None]:
+    path = options.record
     if path is None:
         yield None
         return
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with acting_as(options.user):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UsageError(f"--record {path}: {error.strerror}") from None
     with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -148,7 +150,8 @@ class _Run:
 
         resource = resource_attributes(uuid.uuid4().hex)
         build_id = self._host.kernel_build_id
-        outlet = Outlet(self._options.wishes, resource, self._terminal, self._stop.request, build_id)
+        with acting_as(self._options.user):
+            outlet = Outlet(self._options.wishes, resource, self._terminal, self._stop.request, build_id)
         captures: list[Capture] = []
         try:
             self._terminal.progress("starting bpftrace ...")

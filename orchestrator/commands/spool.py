@@ -27,8 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     from config.settings import load_run_settings  # noqa: PLC0415
     from orchestrator.options import spool_wish  # noqa: PLC0415
     from orchestrator.spools import spool_folders  # noqa: PLC0415
+    from orchestrator.trust import read_trusted  # noqa: PLC0415
 
-    wish = spool_wish(load_run_settings(arguments.config), arguments.config)
+    wish = spool_wish(load_run_settings(arguments.config, read_trusted), arguments.config)
     if wish.directory.exists() and not os.access(wish.directory, os.R_OK | os.X_OK):
         raise PermissionError(13, "only its owner can read it", str(wish.directory))
     described = [_describe(folder, about) for folder, about in spool_folders(wish.directory)]

@@ -36,6 +36,7 @@ def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     """Replay to an endpoint, look at all that comes of it, and return what was said."""
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", HEADERS)
     Path("output.json").write_bytes(OUTPUT)
@@ -43,8 +44,9 @@ def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     def run(url: str, *arguments: str) -> str:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         main(["replay", "output.json", "--summary", "--output", "copy.jsonl", *arguments])
+        main(["spool"])
         out, err = capsys.readouterr()
-        written = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+        written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         assert SECRET not in out + err
         assert SECRET.encode() not in written
         return err
