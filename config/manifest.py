@@ -104,13 +104,16 @@ class HostFact(Closed, frozen=True):
     """Something about the host that the program needs to know: 1 if it is so, else 0.
 
     ``btf``: whether the kernel describes its types (``required``: without it the signal cannot run).
-    ``tracepoint`` with ``field`` or ``without``: whether it exists and has, or has not, that field.
+    ``tracepoint`` with ``field`` or ``without``: whether it exists and has, or has not, that field. Where tracefs is
+    hidden from us it is so in kernels ``since`` or ``before`` a version.
     """
 
     btf: bool | Literal["required"] | None = None
     tracepoint: str | None = None
     field: str | None = None
     without: str | None = None
+    since: Version | None = None
+    before: Version | None = None
 
 
 class Part(Attribute, frozen=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config.errors import ConfigError
 from config.loader import load, nearest
-from config.manifest import BoolParameter, Manifest, SpanShape
+from config.manifest import BoolParameter, HostFact, Manifest, SpanShape
 from config.parameters import Value, literals
 from config.resolve import resolve
 from orchestrator.errors import OrchestratorError, UsageError
@@ -35,10 +35,7 @@ class Signal:
 
     def facts(self, host: Host) -> dict[str, int]:
         """What the program wants to know of this host, 1 or 0 each."""
-        return {
-            name: int(_holds(host, fact.btf, fact.tracepoint, fact.field, fact.without))
-            for name, fact in self.manifest.host.items()
-        }
+        return {name: int(_holds(host, fact)) for name, fact in self.manifest.host.items()}
 
     def resolved(self, values: Mapping[str, Value]) -> Signal:
         """The signal whose manifest needs no parameters any more."""
@@ -106,13 +103,23 @@ class Signal:
         return {*self.manifest.metrics, self.manifest.emitted}
 
 
-def _holds(host: Host, btf: bool | str | None, tracepoint: str | None, field: str | None, without: str | None) -> bool:
-    if btf is not None:
-        return host.has_btf == bool(btf)
-    fields = host.tracepoint_fields(*(tracepoint or ":").split(":", 1))
+def _holds(host: Host, fact: HostFact) -> bool:
+    if fact.btf is not None:
+        return host.has_btf == bool(fact.btf)
+    if host.tracefs_hidden:
+        return _is_of(host.kernel_version, fact.since, fact.before)
+    fields = host.tracepoint_fields(*(fact.tracepoint or ":").split(":", 1))
     if fields is None:
         return False
-    return (field is None or field in fields) and (without is None or without not in fields)
+    return (fact.field is None or fact.field in fields) and (fact.without is None or fact.without not in fields)
+
+
+def _is_of(kernel: tuple[int, int] | None, since: str | None, before: str | None) -> bool:
+    """Whether a kernel is of these versions; of an unknown one, or of versions that are not told, it is not."""
+    least, end = (tuple(map(int, version.split("."))) if version else None for version in (since, before))
+    if kernel is None or (least is None and end is None):
+        return False
+    return (least is None or kernel >= least) and (end is None or kernel < end)
 
 
 def _own_maps(source: str) -> list[str]:

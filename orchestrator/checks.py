@@ -129,7 +129,7 @@ def _privileges_mend(host: Host, path: str | None, lacking: Sequence[str]) -> st
     if host.uid == 0:
         return f"the container or service took them: `--cap-add` them, or CapabilityBoundingSet={names} in the unit"
     lower = ",".join(lacking).lower()
-    return f"run with sudo, or AmbientCapabilities={names} in the unit, or `setcap {lower}+ep {path or 'BPFTRACE'}`"
+    return f"run with --sudo, or AmbientCapabilities={names} in the unit, or `setcap {lower}+ep {path or 'BPFTRACE'}`"
 
 
 def _privileges(host: Host, path: str | None, version: Version | None) -> Check:
@@ -137,7 +137,7 @@ def _privileges(host: Host, path: str | None, version: Version | None) -> Check:
     uid = host.uid
     wanted = capabilities_wanted(version, uid)
     if wanted.root_only:
-        mend = "run as root (sudo); from bpftrace 0.25 on, capabilities will do"
+        mend = "run with --sudo, or as root; from bpftrace 0.25 on, capabilities will do"
         return fail(subject, f"bpftrace {version} runs only as root, and this is uid {uid}", mend)
     lacking = _lacking(host, wanted.capabilities)
     if lacking:

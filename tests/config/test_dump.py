@@ -54,7 +54,7 @@ EVERY_WORD = Manifest(
     host={
         "btf": HostFact(btf="required"),
         "no_btf": HostFact(btf=False),
-        "ports": HostFact(tracepoint="tcp:tcp_send_reset", field="sport", without="saddr"),
+        "ports": HostFact(tracepoint="tcp:tcp_send_reset", field="sport", without="saddr", since="4.16", before="6.10"),
     },
     emitted="emitted",
     metrics={

@@ -132,6 +132,20 @@ def test_facts_of_a_host(tmp_path: Path, btf: bool, field: str | None, facts: di
     assert load_signal("tcp").facts(host(tmp_path, btf=btf, reset_field=field)) == facts
 
 
+@pytest.mark.parametrize(
+    ("release", "ports", "addresses"), [("6.9.12-1", 1, 0), ("6.10.0-1", 0, 1), ("7.0.0", 0, 1), ("odd", 0, 0)]
+)
+def test_where_tracefs_is_hidden_the_kernels_version_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, ports: int, addresses: int
+) -> None:
+    """As for an unprivileged user with --sudo: bpftrace sees more than we."""
+    (tmp_path / "proc/sys/kernel").mkdir(parents=True)
+    (tmp_path / "proc/sys/kernel/osrelease").write_text(f"{release}\n")
+    monkeypatch.setattr(Host, "tracefs_hidden", property(lambda _: True))
+    facts = load_signal("tcp").facts(Host(tmp_path))
+    assert facts == {"btf": 0, "no_btf": 1, "reset_ports": ports, "reset_addresses": addresses}
+
+
 def test_render_leaves_no_question_open(tmp_path: Path) -> None:
     for name in signal_names():
         program = rendered(name, host(tmp_path / name))

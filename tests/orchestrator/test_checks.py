@@ -173,10 +173,17 @@ def test_privileges(root: Path, uid: int, caps: str, version: Version | None, ex
     assert (error is not None) == (expected == "fail")
 
 
+def test_with_sudo_it_does_not_matter_who_we_are_and_what_we_may_see(root: Path) -> None:
+    write(root, "proc/self/status", status(USER, NONE))
+    assert preflight(Host(root), BPFTRACE, OLD, sudo=True) is None
+    write(root, "sys/kernel/security/lockdown", "none integrity [confidentiality]\n")
+    assert "lockdown" in str(preflight(Host(root), BPFTRACE, OLD, sudo=True))
+
+
 def test_privileges_mend_can_be_copied(root: Path) -> None:
     write(root, "proc/self/status", status(USER, "0000000000000006"))
     mend = line(root, "privileges", NEW).mend
-    assert "run with sudo" in mend
+    assert "run with --sudo" in mend
     assert "AmbientCapabilities=CAP_BPF CAP_PERFMON in the unit" in mend
     assert "`setcap cap_bpf,cap_perfmon+ep /usr/bin/bpftrace`" in mend
 
