@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -122,6 +124,18 @@ def wait_until_gone(pids: Sequence[int]) -> None:
         time.sleep(0.05)
 
 
+def reset_a_connection() -> int:
+    """Close a connection by a reset; the server's port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname(), TIMEOUT)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted, _ = server.accept()
+        client.close()
+        accepted.close()
+        port: int = server.getsockname()[1]
+        return port
+
+
 def arguments_of(text: str, marker: str) -> list[tuple[bytes, ...]]:
     found = [as_bytes(one["process.command_args"]) for one, _ in Telemetry.read(text).events("ebpf.process.exec")]
     return sorted(one for one in found if marker.encode() in one)
@@ -171,9 +185,15 @@ def test_newer_bpftrace_has_its_limits_in_the_program(user: User, bpftrace: str)
     marker = secrets.token_hex(8)
     run = user.run("exec,tcp", "--sudo", "--bpftrace", str(wrapper), "--output", "out.jsonl").ready()
     subprocess.run(["/bin/true", marker, "x" * 150], check=True)
+    port = reset_a_connection()
     code, _, stderr = run.stop()
     assert code == 0, stderr
-    (found,) = arguments_of((user.work / "out.jsonl").read_text(), marker)
+    text = (user.work / "out.jsonl").read_text()
+    resets = Telemetry.read(text).total(
+        "system.network.tcp.resets", **{"network.io.direction": "transmit", "server.port": port}
+    )
+    assert resets >= 1  # the probe depends on what tracefs says, which is hidden from the user
+    (found,) = arguments_of(text, marker)
     assert (found[-1] == b"x" * 150) == (bpftrace != "bpftrace")
 
 
