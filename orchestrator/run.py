@@ -23,7 +23,7 @@ from orchestrator.options import Options
 from orchestrator.process import BpftraceProcess
 from orchestrator.stop import Stop
 from orchestrator.terminal import Terminal
-from orchestrator.user import acting_as, become
+from orchestrator.user import act_as, become
 
 if TYPE_CHECKING:
     from orchestrator.capture import Capture
@@ -65,7 +65,9 @@ def run_capture(options: Options) -> int:
         sudo,
         options.user is not None,
     )
-    with stop.on_signals(), _recording(options) as record:
+    if options.user is not None:
+        act_as(options.user)
+    with stop.on_signals(), _recording(options.record) as record:
         processes = [(launch.start(group), group) for group in _groups(signals)]
         try:
             return _Run(options, terminal, stop, failed, host).execute(launch, processes, record)
@@ -118,14 +120,12 @@ def _environment(host: Host, path: str, signals: Sequence[Signal]) -> dict[str, 
 
 
 @contextlib.contextmanager
-def _recording(options: Options) -> Iterator[BinaryIO | None]:
-    path = options.record
+def _recording(path: str | None) -> Iterator[BinaryIO | None]:
     if path is None:
         yield None
         return
     try:
-        with acting_as(options.user):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UsageError(f"--record {path}: {error.strerror}") from None
     with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -150,8 +150,7 @@ class _Run:
 
         resource = resource_attributes(uuid.uuid4().hex)
         build_id = self._host.kernel_build_id
-        with acting_as(self._options.user):
-            outlet = Outlet(self._options.wishes, resource, self._terminal, self._stop.request, build_id)
+        outlet = Outlet(self._options.wishes, resource, self._terminal, self._stop.request, build_id)
         captures: list[Capture] = []
         try:
             self._terminal.progress("starting bpftrace ...")

@@ -10,6 +10,7 @@ from orchestrator.errors import HostError
 from orchestrator.limits import LIMITS, Limits
 from orchestrator.process import BpftraceProcess
 from orchestrator.pseudo_terminal import PseudoTerminal
+from orchestrator.user import go_back
 
 __all__ = ("TerminalProcess",)
 
@@ -48,4 +49,8 @@ class TerminalProcess(BpftraceProcess):
         self._DOES[number](self._terminal)
 
     def _in_child(self) -> Callable[[], None]:
-        return self._terminal.adopt
+        def prepare() -> None:
+            self._terminal.adopt()
+            go_back()
+
+        return prepare

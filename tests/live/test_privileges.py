@@ -288,7 +288,8 @@ def test_root_becomes_a_user(user: User) -> None:
     assert "wait on disk" in stderr  # nobody listens at the endpoint
     kept = [path for path in user.work.rglob("*") if path.suffix in (".jsonl", ".rec", ".otlp")]
     assert {path.suffix for path in kept} == {".jsonl", ".rec", ".otlp"}, stderr
-    assert {(path.stat().st_uid, path.stat().st_mode & 0o777) for path in kept} == {(uid, 0o600)}
+    modes = {path.name: (path.stat().st_uid, path.stat().st_mode & 0o777) for path in kept}
+    assert set(modes.values()) == {(uid, 0o600)}, modes
     assert arguments_of((user.work / "out.jsonl").read_text(), marker) == sorted(one.arguments for one in started)
     assert not Path(f"/proc/{bpftrace}").exists()
 
@@ -302,6 +303,25 @@ def test_a_user_by_the_config_and_an_end_by_kill(user: User) -> None:
     assert left
     run.stop(signal.SIGKILL)
     wait_until_gone(left)
+
+
+def test_an_installation_that_the_user_cannot_read(user: User) -> None:
+    """It would fail later, at the first module that is imported then."""
+    user.folder.chmod(0o700)
+    code, _, stderr = Run(user.work, "exec", "--user", user.name, command=user.command_as("root")).wait()
+    assert (code, stderr.count("\n")) == (3, 1), stderr
+    assert f"user {user.name} cannot read {user.folder}" in stderr
+
+
+def test_a_program_that_cannot_start_is_left_out(user: User) -> None:
+    """bpftrace is started more than once then, also after we began to act as the user."""
+    program = user.folder / "broken.bt"
+    program.write_text("tracepoint:no:such_thing { @ = count(); }\n")
+    run = Run(user.work, f"exec,{program}", "--user", user.name, command=user.command_as("root")).ready()
+    code, _, stderr = run.stop()
+    assert code == 1, stderr
+    assert "broken cannot run: this kernel has no tracepoint no:such_thing" in stderr
+    assert "exec: " in stderr
 
 
 def test_whom_nobody_can_become(user: User) -> None:
