@@ -46,6 +46,6 @@ def _writable(found: list[tuple[Path, os.stat_result]]) -> Iterator[tuple[Path, 
     for place, status in found:
         if status.st_uid not in trusted:
             yield place, f"{place} belongs to uid {status.st_uid}"
-        elif status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
+        elif status.st_mode & _OTHERS_WRITE and not (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
             whose = "anybody" if status.st_mode & stat.S_IWOTH else "its group"
             yield place, f"{place} can be written by {whose}"

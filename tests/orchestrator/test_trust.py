@@ -44,7 +44,7 @@ def test_what_root_or_the_caller_alone_can_write_is_read(program: Path) -> None:
     assert read_trusted(program) == "BEGIN { }\n"
 
 
-@pytest.mark.parametrize(("mode", "whose"), [(0o664, "its group"), (0o646, "anybody")])
+@pytest.mark.parametrize(("mode", "whose"), [(0o664, "its group"), (0o646, "anybody"), (0o1646, "anybody")])
 def test_a_file_that_others_may_write(program: Path, mode: int, whose: str) -> None:
     program.chmod(mode)
     with pytest.raises(UsageError) as error:
