@@ -46,5 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Trace until the time is over or a signal comes; return the exit code."""
     from orchestrator.options import Options  # noqa: PLC0415 - everything else hangs on these
     from orchestrator.run import run_capture  # noqa: PLC0415
+    from orchestrator.stop import Stop  # noqa: PLC0415
 
-    return run_capture(Options.of(arguments))
+    return run_capture(Options.of(arguments), Stop())
