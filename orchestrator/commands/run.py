@@ -70,4 +70,9 @@ def _run(arguments: argparse.Namespace, options: Options) -> int:
     from orchestrator.run import run_capture  # noqa: PLC0415
     from orchestrator.stop import Stop  # noqa: PLC0415
 
-    return run_capture(options, Stop())
+    if not arguments.config:
+        return run_capture(options, Stop())
+    from orchestrator.options import Options  # noqa: PLC0415
+    from orchestrator.reload import run_with_reload  # noqa: PLC0415
+
+    return run_with_reload(options, lambda: Options.of(arguments), run_capture)
