@@ -59,9 +59,11 @@ class DestinationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 class RunSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Defaults for ``orchestrate run``; a flag beats the file. ``parameters`` are keyed by signal, then by name.
 
-    ``user``: whom our process becomes once bpftrace has started, if it is root.
+    ``targets``: signals and paths of programs. ``user``: whom our process becomes once bpftrace has started, if it is
+    root.
     """
 
+    targets: list[str] = []
     duration: str | None = None
     interval: str | None = None
     output: str | None = None

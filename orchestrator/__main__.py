@@ -19,7 +19,7 @@ __all__ = ("main",)
 
 _EXIT_CODES = """\
 exit codes: 0 all went well; 1 something was lost, or one of several signals failed; 2 the command or a file is
-wrong; 3 this host cannot run it"""
+wrong; 3 this host cannot run it; 75 skipped, as the same job runs already (--on-overlap skip)"""
 
 
 def _parser() -> argparse.ArgumentParser:

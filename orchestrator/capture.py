@@ -17,6 +17,7 @@ from orchestrator.signals.clock import Clock
 from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
 from orchestrator.sink import Sink
+from orchestrator.telemetry import Restarts
 from parsers.records import Unparsed
 from parsers.stream import OutputStream
 
@@ -53,6 +54,7 @@ class Capture:
         self.process = process
         self.signals = signals
         self.pipeline = Pipeline(signals, process.limits, sink)
+        self.pipeline.restarts = Restarts()
         self._clock = Clock()
         self._stream = OutputStream(version=version, shapes=self.pipeline.shapes)
         self._recorder = recorder
@@ -102,8 +104,12 @@ class Capture:
             if time.monotonic() > deadline:
                 self.process.kill()
             self.pump(_POLL_SECONDS)
-        self.process.output.patience = _PATIENCE_TIMED if self.pipeline.timed else _PATIENCE
+        self.relax()
         return self.pipeline.ready or self.pipeline.ended
+
+    def relax(self) -> None:
+        """Let output lie for as long as it may: what had to be known at once is known."""
+        self.process.output.patience = _PATIENCE_TIMED if self.pipeline.timed else _PATIENCE
 
     def stop(self) -> bool:
         """Ask for the last maps and read to the end; False if they did not come and bpftrace had to be killed.
@@ -150,6 +156,11 @@ class Capture:
             self.pump(_POLL_SECONDS)
         while self.pump(_QUIET_SECONDS) and time.monotonic() < deadline:
             pass
+
+    def abandon(self) -> None:
+        """Read no further: the process was killed, and a child of it holds the pipe."""
+        self.at_end = True
+        self.pipeline.close()
 
     def settle(self, seconds: float) -> None:
         """Pump for so long, or to the end."""

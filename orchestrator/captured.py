@@ -120,10 +120,8 @@ def _read_output(
     replay.close()
     merger.add(sink.take())
     problems = [_stopped(options.file)] if stop() else []
-    pipeline = replay.pipeline
-    if not problems and header is not None and not pipeline.ended and not pipeline.as_written:
-        problems = [f"{options.file} is cut off: what bpftrace counted last is not in it"]
-    return [*problems, *losses(pipeline)]
+    problems = problems or replay.cuts(options.file)
+    return [*problems, *(loss for pipeline in replay.pipelines for loss in losses(pipeline))]
 
 
 def _check(options: ReplayOptions, head: bytes) -> None:

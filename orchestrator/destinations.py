@@ -37,7 +37,7 @@ class Destinations:
         self._run = f"{time.time_ns():020d}-{run[:8]}"
         self._routes = [self._start_senders(wishes, otlp) for otlp in wishes.otlp]
         self.senders = list(dict.fromkeys(sender for route in self._routes for sender in route.values()))
-        self._file = _open_file(wishes.output) if wishes.output or not wishes.otlp else None
+        self._file = _open_file(wishes.output, again=wishes.again) if wishes.output or not wishes.otlp else None
         self._path = self._file.path if self._file else None
 
     def expect(self, signal: Signal, items: int) -> None:
@@ -108,9 +108,9 @@ class Destinations:
             return None
 
 
-def _open_file(output: str | None) -> JsonLines:
+def _open_file(output: str | None, *, again: bool) -> JsonLines:
     stem = f"capture-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     try:
-        return JsonLines(output) if output else new_file(stem)
+        return JsonLines(output, again=again) if output else new_file(stem)
     except OSError as error:
         raise UsageError(f"{output or stem + '.jsonl'} cannot be written: {error.strerror}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ("HostError", "OrchestratorError", "UsageError")
+__all__ = ("HostError", "OrchestratorError", "OverlapError", "UsageError")
 
 
 class OrchestratorError(Exception):
@@ -21,3 +21,9 @@ class HostError(OrchestratorError):
     """This host cannot do what was asked: no bpftrace, no permission, no probe (exit code 3); says the mend."""
 
     exit_code = 3
+
+
+class OverlapError(OrchestratorError):
+    """Another run of the same job is at work, and this one was to be skipped then (exit code 75, EX_TEMPFAIL)."""
+
+    exit_code = 75

@@ -10,7 +10,7 @@ from orchestrator.bpftrace import environment
 from orchestrator.catalog import Signal
 from orchestrator.limits import LIMITS
 from orchestrator.process import BpftraceProcess
-from orchestrator.program import instrument, join_programs
+from orchestrator.program import has_intervals, instrument, join_programs
 from orchestrator.terminal_process import TerminalProcess
 
 if TYPE_CHECKING:
@@ -58,3 +58,8 @@ class Launch:
         if first.manifest.process == "own":
             return instrument(self.rendered[first.name], first.snapshot_maps, self.interval)
         return join_programs(self.rendered, signals, self.interval)
+
+    def has_intervals(self, signals: Sequence[Signal]) -> bool:
+        """Whether the program of ``signals`` marks each snapshot, if it was not started as written."""
+        first = signals[0]
+        return first.manifest.process == "shared" or has_intervals(self.rendered[first.name])

@@ -18,7 +18,7 @@ from config.loader import place
 from config.otlp import OtlpSettings, load_otlp_settings
 from config.parameters import Assignment, Value, default_values, resolve_parameters
 from config.resource import check_resource_variables
-from config.settings import RunSettings, assignments, load_run_settings
+from config.settings import Overlap, RunSettings, assignments, load_run_settings
 from config.state import state_directory
 from orchestrator.catalog import Signal, find_signals, signal_names
 from orchestrator.delivery.spool import SpoolLimits
@@ -144,6 +144,7 @@ class Options:
     sudo: bool
     user: struct_passwd | None
     wishes: Wishes
+    on_overlap: Overlap
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Options:
@@ -158,7 +159,7 @@ class Options:
             source = f"--{name}" if from_flag or not arguments.config else place(Path(arguments.config), name)
             return None if text is None else parse_duration(text, source, least=least)
 
-        signals = find_signals(arguments.targets)
+        signals = find_signals(_targets(arguments, settings))
         _check_files(given("output"), given("record"))
         _check_record(signals, given("record"))
         check_resource_variables(os.environ)
@@ -174,7 +175,15 @@ class Options:
             sudo=arguments.sudo,
             user=user,
             wishes=_wishes(arguments, settings, user),
+            on_overlap=arguments.on_overlap or settings.on_overlap,
         )
+
+
+def _targets(arguments: argparse.Namespace, settings: RunSettings) -> str:
+    targets: str = arguments.targets or ",".join(settings.targets)
+    if not targets:
+        raise UsageError("name signals (`orchestrate list` shows them) or paths of .bt files: TARGET[,TARGET...]")
+    return targets
 
 
 def _check_files(output: str | None, record: str | None) -> None:

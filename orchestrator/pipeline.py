@@ -15,11 +15,12 @@ from orchestrator.signal_state import SignalState, own_reader
 from orchestrator.signals import sizes
 from orchestrator.signals.active_spans import ActiveSpans
 from orchestrator.signals.attributes import number
-from orchestrator.signals.clock import TIMES, Moment
+from orchestrator.signals.clock import STEP, TIMES, Moment
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
+from orchestrator.signals.rebase import Rebase
 from orchestrator.signals.series import MapRecord
 from orchestrator.sink import Sink
-from orchestrator.telemetry import SignalCounts, StreamCounts, own_metrics
+from orchestrator.telemetry import Restarts, SignalCounts, StreamCounts, own_metrics
 from parsers.event_lines import Shape
 from parsers.records import (
     AttachedProbes,
@@ -53,6 +54,8 @@ class Pipeline:
     """Feed it the records of one process in order; it gives the sink what they mean.
 
     ``whole_lines``: the records come from text output. ``as_written`` is to be set where no marks will come.
+    ``marks`` counts the snapshots that were begun. ``restarts``: in place of how many it is, to be set
+    where that is known.
     """
 
     def __init__(self, signals: Sequence[Signal], limits: Limits, sink: Sink, *, whole_lines: bool = False) -> None:
@@ -74,13 +77,17 @@ class Pipeline:
         self._start: int | None = None
         self._ready_time: int | None = None
         self._snapshot_time = 0
+        self._sent_time = 0
         self._turn_time = 0
+        self._rebase = Rebase()
         self._printed: set[str] = set()
         self._left: dict[str, MapRecord] = {}
         self._ticked = 0
         self._stop_time = 0
         self.as_written = False
         self.ended = False
+        self.marks = 0
+        self.restarts: Restarts | None = None
         self.probes: int | None = None
         self.ready = False
         self.gated = False
@@ -98,6 +105,11 @@ class Pipeline:
         return {state.name: state.counts for state in self._states}
 
     @property
+    def start(self) -> int | None:
+        """Since when sums are counted, in Unix nanoseconds; None before anything has come."""
+        return self._start
+
+    @property
     def seconds(self) -> float:
         """How long all probes were attached, by the kernel's clock, as far as is known."""
         until = self._stop_time or self._snapshot_time
@@ -105,13 +117,28 @@ class Pipeline:
 
     def feed(self, records: Sequence[Record], moment: Moment) -> None:
         """Take records that were read at one moment."""
-        self._moment = moment
+        self._follow(moment)
         self.tick(moment.unix)
         if self._start is None and records:
             self._start = moment.unix
         for record in records:
             _HANDLERS[type(record)](self, record)
         self._flush_loose()
+
+    def _follow(self, moment: Moment) -> None:
+        """Take the wall clock as it is now; what is not over goes by it too, if it was set."""
+        step = moment.offset - self._moment.offset
+        self._moment = moment
+        if self._start is None or abs(step) < STEP:
+            return
+        if self._ready_time is not None:
+            self._ready_time += step
+        self._snapshot_time, self._turn_time = self._snapshot_time + step, self._turn_time + step
+        self._stop_time = self._stop_time and self._stop_time + step
+        if step < 0:
+            self._start = max(self._start, self._sent_time) + step
+            self._rebase.begin(self._start)
+            self._sent_time = 0
 
     @property
     def timed(self) -> bool:
@@ -121,7 +148,7 @@ class Pipeline:
 
     def tick(self, now: int) -> None:
         """Let time pass (Unix nanoseconds): spans held back leave, and what has waited for too long is given up."""
-        if now - self._ticked >= _TICK_NANOSECONDS:
+        if abs(now - self._ticked) >= _TICK_NANOSECONDS:  # the clock may have been set back
             self._ticked = now
             for state in self._states:
                 self._spans(state, state.spans.expire(now))
@@ -221,14 +248,16 @@ class Pipeline:
             self._printed.clear()
         elif what in (program.SNAPSHOT, program.END):
             self._snapshot, self._snapshot_time = {}, time
+            self.marks += 1
             self.ended = what == program.END
         elif what == program.SNAPSHOT_END and self._snapshot is not None:
             self._finish_snapshot(final=False)
 
     def _ready(self, time: int) -> None:
         self.ready, self._ready_time = True, time
+        self._sent_time = time
         # Zeros, so that a destination that takes nothing is known from the beginning.
-        self._sink.metrics({OWN_SCOPE: self._own_metrics(time)})
+        self._leave({OWN_SCOPE: self._own_metrics(time)})
 
     def _count_spans(self) -> None:
         for state in self._states:
@@ -236,7 +265,9 @@ class Pipeline:
 
     def _own_metrics(self, time: int) -> list[Metric]:
         self._count_spans()
-        return own_metrics(self.counts, self.stream, self._start or 0, time)
+        start = self._start or 0
+        restarts = [] if self.restarts is None else [self.restarts.metric(self.counts, start, time)]
+        return own_metrics(self.counts, self.stream, start, time) + restarts
 
     def _map(self, record: MapRecord) -> None:
         if record.name in self._by_stacks and self._own is None:
@@ -305,18 +336,22 @@ class Pipeline:
             metrics = self._read_maps(self._loose, self._moment.unix)
             self._loose = {}
             if metrics:
-                self._sink.metrics(metrics)
+                self._leave(metrics)
 
     def _finish_snapshot(self, *, final: bool) -> None:
         metrics = self._read_maps(self._snapshot or {}, self._snapshot_time)
         if self._snapshot is not None:
             self._last, self._snapshot = self._snapshot, None
         for state in self._states:
-            state.counts.compare(self._snapshot_time, final=final)
+            state.counts.compare(self._snapshot_time - self._moment.offset, final=final)
             if made := state.spans.metrics(self._start or 0, self._snapshot_time):
                 metrics.setdefault(state.scope, []).extend(made)
         metrics[OWN_SCOPE] = self._own_metrics(self._snapshot_time)
-        self._sink.metrics(metrics)
+        self._sent_time = self._snapshot_time
+        self._leave(metrics)
+
+    def _leave(self, metrics: dict[Scope, list[Metric]]) -> None:
+        self._sink.metrics(self._rebase.apply(metrics))
 
     def _read_maps(self, records: Mapping[str, MapRecord], time: int) -> dict[Scope, list[Metric]]:
         start = self._start or 0

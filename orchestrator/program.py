@@ -25,6 +25,7 @@ __all__ = (
     "STOP",
     "STOP_SIGNAL",
     "TURN",
+    "has_intervals",
     "instrument",
     "join_programs",
 )
@@ -125,10 +126,15 @@ def instrument(rendered: str, snapshots: Sequence[str], interval: float) -> str:
     themselves.
     """
     prints = " ".join(f"print(@{name});" for name in snapshots)
-    only_begins = {probe.upper() for probe in probes_used(rendered)} <= {"BEGIN", "END"}
+    only_begins = not has_intervals(rendered)
     program = insert_into(rendered, "BEGIN", _mark(BEGIN) + (f" {_mark(READY)}" if only_begins else ""))
     program = insert_into(program, "END", f"{_mark(END)} {prints} {_mark(SNAPSHOT_END)}")
     return program if only_begins else f"{program}\n{_intervals(prints, interval)}"
+
+
+def has_intervals(rendered: str) -> bool:
+    """Whether a program that has a process for itself gets our intervals, and so a mark of each snapshot."""
+    return not {probe.upper() for probe in probes_used(rendered)} <= {"BEGIN", "END"}
 
 
 def _used(names: Sequence[str], program: str) -> list[str]:

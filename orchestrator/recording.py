@@ -1,7 +1,8 @@
 """What ``--record`` writes and ``replay`` reads: bpftrace's own output, and between its lines what gives it meaning.
 
 The first line says what ran and where, each line of type ``moment`` when what follows it was read. All others are
-bpftrace's. A recording of bpftrace alone, JSON or text, has neither; it can be replayed all the same.
+bpftrace's. A line like the first one further down begins anew: bpftrace was started again. A recording of bpftrace
+alone, JSON or text, has neither; it can be replayed all the same.
 """
 
 from __future__ import annotations
@@ -87,9 +88,9 @@ class Recorder:
         self._framer = LineFramer()
         self._encode = msgspec.json.Encoder().encode
 
-    def begin(self, header: Header) -> None:
-        """Say what runs."""
-        self._file.write(self._encode(header) + b"\n")
+    def begin(self, header: Header, *, again: bool = False) -> None:
+        """Say what runs. ``again``: the recording goes on with another bpftrace; that of before may have cut a line."""
+        self._file.write((b"\n" if again else b"") + self._encode(header) + b"\n")
 
     def chunk(self, chunk: bytes, moment: Moment) -> None:
         """Write the lines that ``chunk`` completes, read at ``moment``; ``b""`` is the end."""

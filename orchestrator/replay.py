@@ -25,6 +25,7 @@ from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import AttributeValue
 from orchestrator.sink import Sink
 from orchestrator.stop import Stop
+from orchestrator.telemetry import Restarts
 from orchestrator.terminal import Terminal
 from orchestrator.timeline import Timeline
 from parsers.framing import LineFramer
@@ -64,11 +65,8 @@ def run_replay(options: ReplayOptions) -> int:
             outlet.output.flush()
         finally:
             outlet.close(stop.insisted)
-    outlet.summarize(list(replay.pipeline.counts))
-    pipeline = replay.pipeline
-    cut = replay.is_recording and not pipeline.ended and not pipeline.as_written
-    problems = ["the recording is cut off: what bpftrace counted last is not in it"] if cut else []
-    return 0 if conclude([pipeline], outlet, problems) else 1
+    outlet.summarize(list(dict.fromkeys(name for pipeline in replay.pipelines for name in pipeline.counts)))
+    return 0 if conclude(replay.pipelines, outlet, replay.cuts("the recording")) else 1
 
 
 @contextmanager
@@ -113,15 +111,13 @@ class Replay:
     """Feeds a pipeline from a file's bytes."""
 
     def __init__(self, options: ReplayOptions, head: bytes, header: Header | None, modified: int, sink: Sink) -> None:
-        json = header is not None or is_json(head)
-        signals = options.signals or (header.restored() if header else [_unknown(options.file)])
         self.is_recording = header is not None
+        self._is_json = header is not None or is_json(head)
         # A moment precedes all that was read at once: what has none at its beginning is no part of a recording.
-        self._has_ours = header is not None or (json and _find_ours(head, 0) >= 0)
-        self.pipeline = Pipeline(signals, header.limits if header else LIMITS, sink, whole_lines=not json)
-        version = header.bpftrace if header else None
-        self._stream = OutputStream(version=version, shapes=self.pipeline.shapes) if json else TextStream()
-        self.pipeline.as_written = header is None
+        self._has_ours = header is not None or (self._is_json and _find_ours(head, 0) >= 0)
+        self._options, self._sink = options, sink
+        self.pipelines: list[Pipeline] = []
+        self._begin(header)
         self._framer = LineFramer()
         self._timeline = Timeline(
             modified if options.start is None else options.start, head, exact=options.start is not None
@@ -129,6 +125,39 @@ class Replay:
         self._moment = self._timeline.moment()
         self._has_moments = header is not None
         self._records: list[Record] = []
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """That of the last bpftrace in the file."""
+        return self.pipelines[-1]
+
+    def cuts(self, what: str) -> list[str]:
+        """What of the file is missing, a sentence each; ``what`` names it."""
+        *before, last = [self.is_recording and not (one.ended or one.as_written) for one in self.pipelines]
+        problems = [f"bpftrace was started again in {what}: what it counted last before is not in it"] * any(before)
+        return problems + [f"{what} is cut off: what bpftrace counted last is not in it"] * last
+
+    def _begin(self, header: Header | None) -> None:
+        """Read what one bpftrace printed."""
+        signals = self._options.signals or (header.restored() if header else [_unknown(self._options.file)])
+        limits = header.limits if header else LIMITS
+        pipeline = Pipeline(signals, limits, self._sink, whole_lines=not self._is_json)
+        pipeline.as_written = header is None
+        if header is not None:
+            pipeline.restarts = Restarts(len(self.pipelines), self.pipelines[0].start if self.pipelines else None)
+        version = header.bpftrace if header else None
+        self._stream = OutputStream(version=version, shapes=pipeline.shapes) if self._is_json else TextStream()
+        self.pipelines.append(pipeline)
+
+    def _begin_again(self, header: Header) -> None:
+        """The recording goes on with another bpftrace."""
+        self._take(self._stream.close())
+        self._flush()
+        self.pipeline.close()
+        try:
+            self._begin(header)
+        except (KeyError, ValueError) as error:
+            raise UsageError(f"{self._options.file}: what it says of a restart makes no sense: {error}") from None
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes."""
@@ -150,7 +179,8 @@ class Replay:
         begin = end = 0
         while self._has_ours and (place := _find_ours(block, end)) >= 0:
             end = block.index(b"\n", place) + 1
-            if (found := read_line(block[place : end - 1])) is not None:
+            line = block[place : end - 1]
+            if (found := read_line(line) or (read_header(line) if self.is_recording else None)) is not None:
                 self._decode(block[begin:place])
                 begin = end
                 self._apply(found)
@@ -160,7 +190,10 @@ class Replay:
         if block:
             self._take(self._stream.feed(block))
 
-    def _apply(self, found: Moment | Gap) -> None:
+    def _apply(self, found: Moment | Gap | Header) -> None:
+        if isinstance(found, Header):
+            self._begin_again(found)
+            return
         if isinstance(found, Gap):  # the halves of lines around it were not recorded
             self.pipeline.stream.dropped_lines = found.lines
             return

@@ -99,11 +99,12 @@ def conclude(pipelines: Sequence[Pipeline], outlet: Outlet, problems: Sequence[s
 
 def closing_line(pipelines: Sequence[Pipeline], outlet: Outlet) -> str:
     """``tcp, exec: 5.0 s, 30 probes, 123 log records, 456 data points -> capture.jsonl``."""
-    names = ", ".join(name for pipeline in pipelines for name in pipeline.counts)
+    names = ", ".join(dict.fromkeys(name for pipeline in pipelines for name in pipeline.counts))
     if not any(pipeline.ready or pipeline.ended or pipeline.as_written for pipeline in pipelines):
         return f"{names}: stopped before all probes were attached"
-    seconds = max(pipeline.seconds for pipeline in pipelines)
-    probes = sum(pipeline.probes or 0 for pipeline in pipelines)
+    lines = _lines(pipelines)
+    seconds = max(sum(pipeline.seconds for pipeline in line) for line in lines)
+    probes = sum(max(pipeline.probes or 0 for pipeline in line) for line in lines)
     output = outlet.output
     made = [f"{output.log_records:,} log records", f"{output.data_points:,} data points"]
     halves = sum(
@@ -113,6 +114,18 @@ def closing_line(pipelines: Sequence[Pipeline], outlet: Outlet) -> str:
     made += [f"{output.spans:,} spans{unpaired}"] if output.spans or halves else []
     made += _stacks([pipeline.stream.stacks for pipeline in pipelines], output.profiles)
     return f"{names}: {seconds:.1f} s, {probes} probes, {', '.join(made)} -> {', '.join(outlet.destinations.described)}"
+
+
+def _lines(pipelines: Sequence[Pipeline]) -> list[list[Pipeline]]:
+    """Each bpftrace with those that took its place."""
+    lines: list[list[Pipeline]] = []
+    for pipeline in pipelines:
+        line = next((one for one in lines if one[0].counts.keys() & pipeline.counts.keys()), None)
+        if line is None:
+            lines.append([pipeline])
+        else:
+            line.append(pipeline)
+    return lines
 
 
 def _stacks(counts: Sequence[StackCounts], profiles: int) -> list[str]:

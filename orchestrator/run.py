@@ -7,8 +7,9 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from orchestrator import bpftrace
 from orchestrator.catalog import Signal
@@ -33,18 +34,23 @@ if TYPE_CHECKING:
     from orchestrator.signals.model import AttributeValue
     from orchestrator.sink import Sink
     from orchestrator.sudo import Sudo
+    from orchestrator.supervisor import Supervisor
 
 __all__ = ("run_capture",)
 
 _Started = tuple[BpftraceProcess, list[Signal]]
-_PUMP_SECONDS = 0.2
-_TURN_SECONDS = 0.05
 _PROGRESS_SECONDS = 0.5
 
 
-def run_capture(options: Options) -> int:
+class _MakeRecorder(Protocol):
+    """``again``: of a bpftrace that takes the place of another."""
+
+    def __call__(self, signals: Sequence[Signal], limits: Limits, /, *, again: bool = False) -> Recorder | None: ...
+
+
+def run_capture(options: Options, stop: Stop) -> int:
     """Do the run. Raises HostError and OrchestratorError before it has begun; after that all ends in the exit code."""
-    terminal, stop = Terminal(), Stop()
+    terminal = Terminal()
     path = bpftrace.find_bpftrace(options.bpftrace)
     host = Host()
     sudo = _sudo(options, host, path, terminal, stop)
@@ -67,7 +73,7 @@ def run_capture(options: Options) -> int:
     )
     if options.user is not None:
         act_as(options.user)
-    with stop.on_signals(), _recording(options.record) as record:
+    with stop.on_signals(), _recording(options.record, again=options.wishes.again) as record:
         processes = [(launch.start(group), group) for group in _groups(signals)]
         try:
             return _Run(options, terminal, stop, failed, host).execute(launch, processes, record)
@@ -120,15 +126,18 @@ def _environment(host: Host, path: str, signals: Sequence[Signal]) -> dict[str, 
 
 
 @contextlib.contextmanager
-def _recording(path: str | None) -> Iterator[BinaryIO | None]:
+def _recording(path: str | None, *, again: bool) -> Iterator[BinaryIO | None]:
+    """``again``: this process has written to it before, and goes on."""
     if path is None:
         yield None
         return
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if again else os.O_TRUNC), 0o600)
     except OSError as error:
         raise UsageError(f"--record {path}: {error.strerror}") from None
     with os.fdopen(descriptor, "wb", buffering=0) as file:
+        with contextlib.suppress(OSError):  # a pipe has no end
+            file.seek(0, os.SEEK_END)
         yield file
 
 
@@ -141,12 +150,12 @@ class _Run:
         self._terminal = terminal
         self._stop = stop
         self._failed = dict(failed)
-        self._problems: list[str] = []
 
     def execute(self, launch: Launch, processes: Sequence[_Started], record: BinaryIO | None) -> int:
         # bpftrace compiles meanwhile: these imports cost as much as it needs.
         from orchestrator.outlet import Outlet  # noqa: PLC0415
         from orchestrator.resource import resource_attributes  # noqa: PLC0415
+        from orchestrator.supervisor import RunCrew, Supervisor  # noqa: PLC0415
 
         resource = resource_attributes(uuid.uuid4().hex)
         build_id = self._host.kernel_build_id
@@ -161,20 +170,25 @@ class _Run:
                 become(self._options.user)
             for name, why in self._failed.items():
                 outlet.say(f"{name} cannot run: {why}")
-            self._trace(captures, outlet.output)
+            crew = RunCrew(launch, outlet, partial(recorder, again=True), version, outlet.say)
+            supervisor = Supervisor(captures, crew)
+            try:
+                self._trace(supervisor, outlet.output)
+            finally:
+                captures = supervisor.captures
         finally:
             for capture in captures:
                 capture.process.kill()
             outlet.close(self._stop.insisted)
-        outlet.summarize([signal.name for capture in captures for signal in capture.signals])
-        return self._conclude(captures, outlet)
+        outlet.summarize(list(dict.fromkeys(signal.name for capture in captures for signal in capture.signals)))
+        return self._conclude(supervisor, outlet)
 
     def _start(
         self,
         launch: Launch,
         processes: Sequence[_Started],
         sink: Sink,
-        recorder: Callable[[Sequence[Signal], Limits], Recorder | None],
+        recorder: _MakeRecorder,
         version: tuple[int, ...] | None,
     ) -> list[Capture]:
         """Wait for all programs. Raises HostError if none can run."""
@@ -200,33 +214,25 @@ class _Run:
             raise HostError("; ".join(reasons))
         return captures
 
-    def _trace(self, captures: Sequence[Capture], output: Output) -> None:
+    def _trace(self, supervisor: Supervisor, output: Output) -> None:
         """Pump until it is time to stop, and read the last words."""
         start = time.monotonic()
+        self._stop.began = self._stop.began or start
         if not self._stop():
             notify("READY=1")
         deadline = start + self._options.duration if self._options.duration else math.inf
+        supervisor.end_at(deadline)
         shown = 0.0
-        while not self._stop() and time.monotonic() < deadline:
-            running = [capture for capture in captures if not capture.at_end]
-            if not running:
-                break
-            self._pump(running, deadline - time.monotonic())
+        while not self._stop() and time.monotonic() < deadline and not supervisor.is_over:
+            supervisor.pump(deadline - time.monotonic())
             output.tick()
             if time.monotonic() - shown > _PROGRESS_SECONDS:
                 shown = time.monotonic()
-                self._progress(captures, shown - start)
-        notify("STOPPING=1")
-        for capture in captures:
-            self._problems += [f"{capture.names}: {problem}" for problem in filter(None, [_end(capture)])]
+                self._progress(supervisor.captures, shown - start)
+        if not self._stop.goes_on:
+            notify("STOPPING=1")
+        supervisor.finish()
         output.flush()
-
-    @staticmethod
-    def _pump(captures: Sequence[Capture], left: float) -> None:
-        """Pass on what has come; wait a moment if nothing has."""
-        progress = [capture.pump(0) for capture in captures[1:]]
-        most = 0.0 if any(progress) else _TURN_SECONDS if progress else _PUMP_SECONDS
-        captures[0].pump(max(0.0, min(most, left)))
 
     def _progress(self, captures: Sequence[Capture], elapsed: float) -> None:
         total = f"/{self._options.duration:g}" if self._options.duration else ""
@@ -236,25 +242,14 @@ class _Run:
             f"{sum(count.lost for count in counts):,} lost" + ("" if total else "  (Ctrl-C ends)")
         )
 
-    def _conclude(self, captures: Sequence[Capture], outlet: Outlet) -> int:
+    def _conclude(self, supervisor: Supervisor, outlet: Outlet) -> int:
         from orchestrator.report import conclude  # noqa: PLC0415
 
-        problems = [*self._problems, *(problem for capture in captures for problem in capture.problems)]
-        told = [line for capture in captures for line in capture.told()]
+        captures = supervisor.captures
+        problems = [*supervisor.problems, *(problem for capture in captures for problem in capture.problems)]
+        told = list(dict.fromkeys(line for capture in captures for line in capture.told()))
         well = conclude([capture.pipeline for capture in captures], outlet, problems, told)
         return 0 if well and not self._failed else 1
-
-
-def _end(capture: Capture) -> str:
-    """Bring a capture to its end; what went wrong, if anything did."""
-    if capture.at_end:
-        return "" if capture.ended_well() else f"bpftrace ended by itself: {capture.failure()}"
-    if not capture.stop():
-        return "bpftrace did not end when asked to and was killed: what it counted last is lost"
-    pipeline = capture.pipeline
-    if pipeline.ready and not pipeline.ended and not pipeline.as_written:
-        return f"bpftrace ended without its last words: what it counted last is lost ({capture.failure()})"
-    return ""
 
 
 def _version(launch: Launch, processes: Sequence[_Started]) -> tuple[int, ...] | None:
@@ -271,19 +266,35 @@ def _make_recorder(
     resource: dict[str, AttributeValue],
     version: tuple[int, ...] | None,
     kernel_build_id: str | None,
-) -> Callable[[Sequence[Signal], Limits], Recorder | None]:
-    """What begins the recording anew for each bpftrace that is tried; the last one is the one that runs."""
+) -> _MakeRecorder:
+    """What begins the recording anew for each bpftrace that is tried, and goes on with it for each that comes after."""
     if record is None:
-        return lambda _signals, _limits: None
+        return _no_recorder
 
     from orchestrator.recording import Header, Recorder  # noqa: PLC0415
 
-    def begin(signals: Sequence[Signal], limits: Limits) -> Recorder:
-        with contextlib.suppress(OSError):  # a pipe or device has no beginning
-            record.seek(0)
+    beginning = _place(record)
+
+    def begin(signals: Sequence[Signal], limits: Limits, *, again: bool = False) -> Recorder:
+        if beginning is not None and not again:
+            record.seek(beginning)
             record.truncate()
         recorder = Recorder(record)
-        recorder.begin(Header.of(signals, resource, limits, version, kernel_build_id))
+        recorder.begin(Header.of(signals, resource, limits, version, kernel_build_id), again=again or bool(beginning))
         return recorder
 
     return begin
+
+
+def _no_recorder(_signals: Sequence[Signal], _limits: Limits, *, again: bool = False) -> None:  # noqa: ARG001
+    return None
+
+
+def _place(file: BinaryIO) -> int | None:
+    """Where the next byte would go; None for a pipe or device, which has no beginning."""
+    try:
+        place = file.seek(0, os.SEEK_CUR)
+        file.truncate()
+    except OSError:
+        return None
+    return place

@@ -10,10 +10,15 @@ __all__ = ("Stop",)
 
 
 class Stop:
-    """Set by SIGINT, SIGTERM and SIGHUP, or by ourselves when going on makes no sense."""
+    """Set by SIGINT, SIGTERM and SIGHUP, or by ourselves when going on makes no sense.
+
+    ``began``: when tracing did, by time.monotonic(). ``goes_on``: another run comes after this one.
+    """
 
     def __init__(self) -> None:
         self._requests = 0
+        self.began: float | None = None
+        self.goes_on = False
 
     def __call__(self) -> bool:
         """Whether it is to end."""
@@ -30,12 +35,14 @@ class Stop:
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
         """Listen to signals."""
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup
-            numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, self.request) for number in numbers}
+        before = {number: signal.signal(number, self.request) for number in self._numbers()}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _numbers(self) -> list[signal.Signals]:
+        """What asks for the end."""
+        hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # under nohup
+        return [signal.SIGINT, signal.SIGTERM, *hangup]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.signals.model import Metric, NumberPoint
 from orchestrator.signals.stacks import StackCounts
 
-__all__ = ("SignalCounts", "StreamCounts", "own_metrics")
+__all__ = ("Restarts", "SignalCounts", "StreamCounts", "own_metrics")
 
 _ON_THEIR_WAY = 10_000_000_000
 
@@ -54,6 +55,23 @@ class StreamCounts:
     dropped_lines: int = 0
     problems: dict[str, int] = field(default_factory=dict)
     stacks: StackCounts = field(default_factory=StackCounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """How often a bpftrace was started again since a time (Unix nanoseconds; None: since this one began)."""
+
+    count: int = 0
+    since: int | None = None
+
+    def metric(self, signals: Iterable[str], start: int, time: int) -> Metric:
+        """The sum that it is; ``start`` is that of this bpftrace."""
+        points = [NumberPoint({"ebpf.signal": name}, self.count) for name in signals]
+        # A wall clock that was set back in between: nothing has begun in the future.
+        since = start if self.since is None else min(self.since, start)
+        return Metric(
+            "ebpf_restarts_total", "{restart}", "How often bpftrace was started again", "counter", since, time, points
+        )
 
 
 def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: int, time: int) -> list[Metric]:

@@ -24,10 +24,12 @@ class SpoolWish:
 class Wishes:
     """Where the data is to go: a file, endpoints, a summary. Without the first two it is a file, with a summary.
 
-    ``spool`` is None where nothing is sent.
+    ``spool`` is None where nothing is sent. ``again``: this process has written to its files before, and goes on with
+    them.
     """
 
     output: str | None
     otlp: Sequence[OtlpSettings]
     summary: bool
     spool: SpoolWish | None
+    again: bool = False

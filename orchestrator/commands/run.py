@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
+    from orchestrator.options import Options
+
 __all__ = ("add_arguments", "run")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``run``; they are a contract."""
     parser.add_argument(
-        "targets", metavar="TARGET[,TARGET...]", help="signals (`orchestrate list`) or paths of .bt files"
+        "targets",
+        metavar="TARGET[,TARGET...]",
+        nargs="?",
+        help="signals (`orchestrate list`) or paths of .bt files; default: `targets` of the config",
     )
     parser.add_argument(
         "--duration",
@@ -35,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--otlp-endpoint", metavar="URL", help="send OTLP there (or OTEL_EXPORTER_OTLP_ENDPOINT)")
     parser.add_argument("--otlp-protocol", metavar="PROTOCOL", help="grpc, http/protobuf or http/json")
     parser.add_argument("--record", metavar="FILE", help="keep bpftrace's own output as well")
+    parser.add_argument(
+        "--on-overlap",
+        choices=("wait", "skip", "run"),
+        help="what to do while another run of this job (targets, config, parameters) is at work: wait for its end, "
+        "skip this one (exit code 75), or run beside it (default)",
+    )
     parser.add_argument("--bpftrace", metavar="PATH", help="the bpftrace to run (default: from PATH)")
     parser.add_argument(
         "--unsafe", action="store_true", help="let programs of your own change the system (bpftrace's --unsafe)"
@@ -47,6 +58,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Trace until the time is over or a signal comes; return the exit code."""
     from orchestrator.options import Options  # noqa: PLC0415 - everything else hangs on these
-    from orchestrator.run import run_capture  # noqa: PLC0415
 
-    return run_capture(Options.of(arguments))
+    options = Options.of(arguments)
+    if options.on_overlap == "run":
+        return _run(arguments, options)
+    from orchestrator.overlap import guard, job_of  # noqa: PLC0415
+
+    with guard(options.on_overlap, job_of(options, arguments.config)):
+        return _run(arguments, options)
+
+
+def _run(arguments: argparse.Namespace, options: Options) -> int:
+    from orchestrator.run import run_capture  # noqa: PLC0415
+    from orchestrator.stop import Stop  # noqa: PLC0415
+
+    if not arguments.config:
+        return run_capture(options, Stop())
+    from orchestrator.options import Options  # noqa: PLC0415
+    from orchestrator.reload import run_with_reload  # noqa: PLC0415
+
+    return run_with_reload(options, lambda: Options.of(arguments), run_capture)

@@ -18,19 +18,18 @@ _SAME_SECOND = 100
 class JsonLines:
     """Writes requests to ``path``, or to standard output for ``-``. Made readable by its owner only.
 
-    ``fresh``: an existing file is not written over; FileExistsError is raised.
+    ``fresh``: an existing file is not written over; FileExistsError is raised. ``again``: it is continued.
     """
 
-    def __init__(self, path: str, *, fresh: bool = False) -> None:
+    def __init__(self, path: str, *, fresh: bool = False, again: bool = False) -> None:
         self.path = path
         self.requests = 0
         self._file: BinaryIO
         if path == "-":
             self._file = sys.stdout.buffer
         else:
-            descriptor = os.open(
-                Path(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_EXCL if fresh else os.O_TRUNC), 0o600
-            )
+            how = os.O_EXCL if fresh else os.O_APPEND if again else os.O_TRUNC
+            descriptor = os.open(Path(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600)
             self._file = os.fdopen(descriptor, "wb")
 
     def write(self, request: Request) -> None:

@@ -1,4 +1,10 @@
-"""The kernel's monotonic nanoseconds -> Unix nanoseconds."""
+"""The kernel's monotonic nanoseconds -> Unix nanoseconds.
+
+All that is read has the wall clock of its reading. If that is set while a run lasts, what follows has the new time
+within a second. Forwards, sums keep their start. Backwards, they begin anew (``signals/rebase.py``), so that no point
+is older than its start and none of a sum is less than one before it. A span that is open then has the step in its
+duration, or is counted as lost if that makes it negative.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ("TIMES", "Clock", "Moment")
+__all__ = ("STEP", "TIMES", "Clock", "Moment")
 
 TIMES = range(2**63)  # Unix nanoseconds, until the year 2262
+
+# A wall clock that goes back by so much between two readings was set; by less, the points of no series can change
+# their order, as snapshots are further apart.
+STEP = 100_000_000
 
 _SYNC_NANOSECONDS = 1_000_000_000
 

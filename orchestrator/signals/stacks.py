@@ -83,7 +83,8 @@ class StackReader:
     def take(self, start: int, end: int) -> list[Profile]:
         """The profiles of what was read since they were last taken, or since ``start``; none if there is nothing."""
         amounts, self._amounts = self._amounts, {}
-        since, self._since = start if self._since is None else self._since, end
+        # The wall clock may have been set back.
+        since, self._since = min(start if self._since is None else self._since, end), end
         for stack, _ in amounts:
             self._count(stack)
         profiles = [self._profile(index, rule, amounts, since, end) for index, rule in enumerate(self._rule.profiles)]

@@ -68,9 +68,13 @@ class Run:
     def ready(self) -> Run:
         watcher = threading.Thread(target=self._wake_when_it_ends, daemon=True)
         watcher.start()
-        message = self._notify.recv(100)
+        message = self.told()
         assert message == b"READY=1", self.process.communicate()[1].decode()
         return self
+
+    def told(self) -> bytes:
+        """What systemd is told next."""
+        return self._notify.recv(100)
 
     def _wake_when_it_ends(self) -> None:
         self.process.wait()

@@ -179,3 +179,11 @@ def test_an_age_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("spool: {max_age: soon}\n")
     with pytest.raises(ConfigError, match=r"c.yaml: spool.max_age: 'soon' is not a duration"):
         ran("tcp", "--config", "c.yaml")
+
+
+def test_what_runs_can_stand_in_the_file_and_the_command_line_beats_it(own: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(f"targets: [exec, {own}]\n")
+    assert [signal.name for signal in ran("--config", "run.yaml").signals] == ["exec", "mine"]
+    assert [signal.name for signal in ran("tcp", "--config", "run.yaml").signals] == ["tcp"]
+    with pytest.raises(UsageError, match="orchestrate list"):
+        ran("--output", "x.jsonl")

@@ -8,7 +8,7 @@ import pytest
 from config.parameters import Assignment, resolve_parameters
 from orchestrator.catalog import find_signals
 from orchestrator.host import Host
-from orchestrator.program import MARK, PRINTING, READY_MAP, instrument, join_programs
+from orchestrator.program import MARK, PRINTING, READY_MAP, has_intervals, instrument, join_programs
 from parsers.source import map_names, probes_used
 
 
@@ -227,3 +227,17 @@ def test_a_program_that_only_begins_ends_by_itself_and_is_ready_at_once() -> Non
     (begin,) = blocks(program, "BEGIN")
     assert begin.startswith(f'print(("{MARK}", "begin", nsecs)); print(("{MARK}", "ready", nsecs));')
     assert begin.endswith('printf("hello\\n");')
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('BEGIN { printf("a"); } END { printf("b"); }', False),
+        ('begin { printf("a"); }', False),
+        ('BEGIN { printf("a"); } interval:s:1 { exit(); }', True),
+        ("kprobe:vfs_read { @ = count(); }", True),
+    ],
+)
+def test_a_program_marks_its_snapshots_if_it_does_anything_but_begin_and_end(source: str, expected: bool) -> None:
+    assert has_intervals(source) is expected
+    assert ("interval:ms:1000" in instrument(source, ["x"], 1)) is expected

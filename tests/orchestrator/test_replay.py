@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import re
 import signal
 import sys
 from collections import Counter
@@ -21,11 +22,11 @@ from orchestrator.catalog import Signal, inferred_signal
 from orchestrator.limits import Limits
 from orchestrator.options import replay_options
 from orchestrator.pipeline import OWN_SCOPE
-from orchestrator.recording import Header, Recorder, read_header
+from orchestrator.recording import HEADER_PREFIX, Header, Recorder, read_header
 from orchestrator.replay import Replay
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.model import HistogramPoint, LogRecord, Metric, NumberPoint
-from tests.orchestrator.collecting import Collected
+from tests.orchestrator.collecting import Collected, numbers
 from tests.parsers.feeding import DATA
 
 LIMITS = Limits(string=200, map_keys=16384, pages=64)
@@ -236,6 +237,53 @@ def test_a_recording_has_all_that_ran_in_it() -> None:
 def test_it_does_not_matter_how_a_file_is_read(chunk: int) -> None:
     sink, whole = replayed(RECORDING, chunk=chunk)[1], replayed(RECORDING)[1]
     assert (sink.logs, sink.snapshots) == (whole.logs, whole.snapshots)
+
+
+def later(part: tuple[bytes, Moment], seconds: int) -> tuple[bytes, Moment]:
+    """The same, printed by a bpftrace that was started so much later."""
+    data, moment = part
+    nanoseconds = seconds * 1_000_000_000
+    moved = re.sub(
+        rb'(\["orchestrator","[a-z_]+",)(\d+)', lambda one: one[1] + b"%d" % (int(one[2]) + nanoseconds), data
+    )
+    return moved, Moment(moment.unix + nanoseconds, moment.offset)
+
+
+def restarted(*before: tuple[bytes, Moment], cut: bytes = b"") -> bytes:
+    """A recording of one bpftrace that died, and of all that the next one printed."""
+    file = io.BytesIO()
+    recorder = Recorder(file)
+    recorder.begin(Header.of([program()], {"host.name": "box"}, LIMITS))
+    for part in before:
+        recorder.chunk(*part)
+    recorder.chunk(cut, at(640)) if cut else None
+    recorder.chunk(b"", at(650))
+    recorder = Recorder(file)
+    recorder.begin(Header.of([program()], {"host.name": "box"}, LIMITS), again=True)
+    for part in ALL:
+        recorder.chunk(*later(part, 9))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("chunk", [1, 64, 1 << 18])
+@pytest.mark.parametrize("cut", [b"", b'{"type": "value", "da'])
+def test_after_a_restart_all_begins_anew(chunk: int, cut: bytes) -> None:
+    replay, sink = replayed(restarted(*BEGUN, FIRST, SNAPSHOT, cut=cut), chunk=chunk)
+    assert bodies(sink) == [*BODIES[:2], *BODIES]
+    starts = list(dict.fromkeys(metric.start_unix_nano - BOOT for _, _, metric in series(sink)))
+    assert starts == [100, 9_000_000_100]
+    assert last_values(sink, "ebpf.opens.opens") == {("a b",): 1, ("sh",): 2}
+    first, second = replay.pipelines
+    assert (first.ended, second.ended) == (False, True)
+    assert (first.stream.unparsed, second.stream.unparsed) == (1 if cut else 0, 0)
+    restarts = sink.snapshots[-1][OWN_SCOPE.name]["ebpf_restarts_total"]
+    assert (numbers(restarts)[0][1], restarts.start_unix_nano - BOOT) == (1, 100)
+    assert replay.cuts("it") == ["bpftrace was started again in it: what it counted last before is not in it"]
+
+
+def test_a_bpftrace_that_ended_as_it_should_before_the_next_one_lost_nothing() -> None:
+    replay, _ = replayed(restarted(*ALL[:-1]))
+    assert replay.cuts("it") == []
 
 
 def test_a_gap_loses_nothing_but_what_was_lost() -> None:
@@ -511,6 +559,25 @@ def test_a_recording_that_was_cut_off_says_so(orchestrate: Orchestrate) -> None:
     assert done.code == 1
     assert "cut off" in done.err
     assert done.bodies == BODIES[:-1]
+
+
+def test_a_recording_with_a_restart_says_so(orchestrate: Orchestrate) -> None:
+    Path("run.rec").write_bytes(restarted(*BEGUN, FIRST, SNAPSHOT))
+    done = orchestrate("run.rec")
+    assert done.code == 1
+    assert "bpftrace was started again in the recording" in done.err
+    assert done.bodies == [*BODIES[:2], *BODIES]
+    assert done.err.splitlines()[-1].startswith("opens: 0.0 s, 5 probes, 10 log records")
+
+
+def test_what_a_restart_says_of_its_signals_may_make_no_sense(orchestrate: Orchestrate) -> None:
+    whole = restarted(*BEGUN, FIRST, SNAPSHOT)
+    place = whole.rindex(HEADER_PREFIX)
+    damaged = whole[place:].replace(b'"attribute":"process.pid"', b'"attribute":"process.pid","decode":"nope"')
+    Path("run.rec").write_bytes(whole[:place] + damaged)
+    done = orchestrate("run.rec")
+    assert done.code == 2
+    assert "what it says of a restart makes no sense" in done.err
 
 
 @pytest.mark.parametrize("capture", [TEXT, PLAIN])

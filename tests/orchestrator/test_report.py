@@ -182,6 +182,19 @@ def test_closing_line_of_spans(pipeline: Pipeline, spans: int, halves: dict[str,
     assert said in closing([pipeline], "x.jsonl", spans=spans)
 
 
+def test_closing_line_of_bpftraces_that_were_started_again(pipeline: Pipeline) -> None:
+    """Their times add up, their probes do not; one goes on with fewer signals."""
+    later = Pipeline([load_signal("exec")], LIMITS, NoSink())
+    other = own_pipeline("other")
+    for one, probes, end in ((pipeline, 30, 3_000_000_000), (later, 20, 5_000_000_000), (other, 1, 8_000_000_000)):
+        one.probes = probes
+        mark(one, ready=1_000_000_000, end=end)
+    line = closing([pipeline, later, other], "x.jsonl")
+    assert line.startswith("tcp, exec, other: 7.0 s, 31 probes, ")
+    mark(later, end=9_000_000_000)
+    assert closing([pipeline, later, other], "x.jsonl").startswith("tcp, exec, other: 10.0 s, 31 probes, ")
+
+
 def test_closing_line_of_stacks_that_cannot_be_added_up() -> None:
     one = own_pipeline()
     mark(one, ready=1_000_000_000, end=2_000_000_000)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.signals.model import NumberPoint
-from orchestrator.telemetry import SignalCounts, StreamCounts, own_metrics
+from orchestrator.telemetry import Restarts, SignalCounts, StreamCounts, own_metrics
 
 SECOND = 1_000_000_000
 
@@ -88,3 +88,12 @@ def test_own_metrics_of_stacks_tell_how_many_are_not_whole() -> None:
         NumberPoint({"ebpf.stack.state": "truncated"}, 2),
         NumberPoint({"ebpf.stack.state": "missing"}, 3),
     ]
+
+
+@pytest.mark.parametrize(("since", "start", "expected"), [(None, 50, 50), (10, 50, 10), (10, 5, 5)])
+def test_restarts_count_since_the_first_start_unless_the_clock_was_set_back(
+    since: int | None, start: int, expected: int
+) -> None:
+    metric = Restarts(3, since).metric(["tcp", "exec"], start, 60)
+    assert (metric.start_unix_nano, metric.time_unix_nano) == (expected, 60)
+    assert metric.points == [NumberPoint({"ebpf.signal": name}, 3) for name in ("tcp", "exec")]

@@ -1,0 +1,99 @@
+"""The bpftraces of one run: pumped in turn, each kept at work, ended together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.capture import Capture
+from orchestrator.catalog import Signal
+from orchestrator.launch import Launch
+from orchestrator.limits import Limits
+from orchestrator.recording import Recorder
+from orchestrator.sink import Sink
+from orchestrator.supervised import Supervised
+
+__all__ = ("RunCrew", "Supervisor")
+
+_PUMP_SECONDS = 0.2
+_TURN_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class RunCrew:
+    """How the bpftraces of a run are started again. ``recorder``: what goes on with the recording, if there is one.
+
+    ``version``: that of bpftrace, where it matters.
+    """
+
+    launch: Launch
+    sink: Sink
+    recorder: Callable[[Sequence[Signal], Limits], Recorder | None]
+    version: tuple[int, ...] | None
+    say: Callable[[str], None]
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two snapshots."""
+        return self.launch.interval
+
+    def begin(self, signals: Sequence[Signal], *, as_written: bool) -> Capture:
+        """Start a bpftrace. Raises HostError."""
+        process = self.launch.start(signals, as_written=as_written)
+        try:
+            recorder, problems = self.recorder(signals, process.limits), []
+        except OSError as error:
+            recorder, problems = None, [f"the recording ends early: {error.strerror}"]
+        capture = Capture(process, signals, self.sink, recorder, self.version)
+        capture.pipeline.as_written = as_written
+        capture.problems += problems
+        return capture
+
+    def marks_snapshots(self, signals: Sequence[Signal]) -> bool:
+        """Whether their program tells of each snapshot."""
+        return self.launch.has_intervals(signals)
+
+
+class Supervisor:
+    """Pump it until the time is over or nothing runs any more, then finish it."""
+
+    def __init__(self, captures: Sequence[Capture], crew: RunCrew) -> None:
+        self._all = [Supervised(capture, crew) for capture in captures]
+
+    def end_at(self, deadline: float) -> None:
+        """When the run ends, by time.monotonic(): shortly before it nothing is started again."""
+        for one in self._all:
+            one.deadline = deadline
+
+    @property
+    def captures(self) -> list[Capture]:
+        """All there were, those that were replaced too."""
+        return [capture for one in self._all for capture in one.captures]
+
+    @property
+    def problems(self) -> list[str]:
+        """What was lost or went wrong, a sentence each."""
+        return [problem for one in self._all for problem in one.problems]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing runs, and nothing will."""
+        return all(one.is_over for one in self._all)
+
+    def pump(self, left: float) -> None:
+        """Pass on what has come; wait a moment if nothing has, for at most ``left`` seconds."""
+        running = [one for one in self._all if not one.is_over]
+        progress = [one.pump(0) for one in running[1:]]
+        most = 0.0 if any(progress) else _TURN_SECONDS if progress else _PUMP_SECONDS
+        for one in running[:1]:
+            one.pump(max(0.0, min(most, left)))
+
+    def drop_signal(self, name: str) -> None:
+        """Go on without a signal; those that shared a bpftrace with it get a new one."""
+        for one in self._all:
+            one.without(name)
+
+    def finish(self) -> None:
+        """Bring all to their ends, and read their last words."""
+        for one in self._all:
+            one.finish()
