@@ -1,0 +1,31 @@
+"""Every fault once: what bpftrace printed has arrived, or is counted as lost. The long form is tests/tools/chaos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tools.chaos.plan import FAULTS, draw
+from tests.tools.chaos.rounds import play
+
+_ROUNDS = (
+    ("503", "slow reads", "kill receiver"),
+    ("429", "partial success"),
+    ("hang", "reset", "lost answers"),
+    ("full disk", "away", "kill bpftrace"),
+    ("full disk early", "503"),
+    ("away", "kill orchestrate", "kill sender"),
+)
+
+
+@pytest.mark.parametrize("faults", _ROUNDS, ids=", ".join)
+def test_chaos(tmp_path: Path, faults: tuple[str, ...]) -> None:
+    done = play(draw("ci", 3.0, faults, lasting=False), tmp_path / "round", "bpftrace", 2000)
+    assert done.account.faults == ()
+    assert done.account.unexplained == 0
+    assert done.account.printed > 0
+
+
+def test_all_faults_are_played() -> None:
+    assert {fault for faults in _ROUNDS for fault in faults} == set(FAULTS)
