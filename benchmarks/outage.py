@@ -20,7 +20,7 @@ from benchmarks.machine import described
 from benchmarks.measure import table
 from benchmarks.watched import Watched, watched
 from tests.tools.chaos import evidence
-from tests.tools.chaos.processes import Away, start_load
+from tests.tools.chaos.processes import Away, choose_directory, start_load
 
 _HEAD = ("second", "receiver", "RSS MB", "descriptors", "spool MB")
 _PROGRAM = Path(evidence.__file__).with_name("sequence.bt")
@@ -41,8 +41,9 @@ def size_of(folder: Path) -> int:
 class Outage:
     """A run, its receiver, and the table."""
 
-    def __init__(self, run: Watched, receiver: Away, state: Path) -> None:
+    def __init__(self, run: Watched, receiver: Away, state: Path, directory: int) -> None:
         self._run, self._receiver, self._state = run, receiver, state
+        self._directory = directory
         self._began = time.monotonic()
         self.rows: _Rows = []
 
@@ -55,7 +56,7 @@ class Outage:
     def play(self, rate: int, seconds: float) -> tuple[int, float]:
         """How many events there were, and in how many seconds after its return the receiver had what it missed."""
         self.look("there, nothing happens")
-        with start_load("outage", rate, seconds + 2 * _AROUND_SECONDS) as load:
+        with start_load("outage", rate, seconds + 2 * _AROUND_SECONDS, self._directory) as load:
             time.sleep(_AROUND_SECONDS)
             self.look("there")
             self._receiver.kill()
@@ -104,8 +105,10 @@ def main() -> int:
         receiver = Away(folder / "receiver")
         receiver.start()
         try:
-            with watched(folder, _PROGRAM, receiver.url, arguments.bpftrace) as run:
-                outage = Outage(run, receiver, folder / "state")
+            directory = choose_directory()
+            chosen = ("--set", f"directory={directory}")
+            with watched(folder, _PROGRAM, receiver.url, arguments.bpftrace, *chosen) as run:
+                outage = Outage(run, receiver, folder / "state", directory)
                 happened, caught_up = outage.play(arguments.rate, arguments.seconds)
                 said = run.end()
         finally:

@@ -60,9 +60,9 @@ def unlimited(folder: Path) -> Path:
 
 
 @contextmanager
-def watched(folder: Path, program: Path, url: str, bpftrace: str) -> Iterator[Watched]:
+def watched(folder: Path, program: Path, url: str, bpftrace: str, *arguments: str) -> Iterator[Watched]:
     """A run that sends to ``url``, with state and working directory of its own, while the block lasts."""
-    command = [sys.executable, "-m", "orchestrator", "run", str(program), "--bpftrace", bpftrace]
+    command = [sys.executable, "-m", "orchestrator", "run", str(program), *arguments, "--bpftrace", bpftrace]
     command += ["--config", str(unlimited(folder)), "--otlp-endpoint", url, "--otlp-protocol", "http/protobuf"]
     with notified(folder / "notify") as ready:
         environment = {**ready.environment, "STATE_DIRECTORY": str(folder / "state")}

@@ -15,6 +15,7 @@ _ROUNDS = (
     ("hang", "reset", "lost answers"),
     ("full disk", "away", "kill bpftrace"),
     ("full disk early", "503"),
+    ("small spool", "away"),
     ("away", "kill orchestrate", "kill sender"),
 )
 

@@ -1,7 +1,7 @@
-"""Opens files that are not there: python load.py NAME RATE SECONDS PROCESSES
+"""Opens files that are not there: python load.py NAME RATE SECONDS PROCESSES DIRECTORY
 
 RATE a second from all processes together, in bursts each 20 ms, of `seq-NAME-<process>-<number>` in the directory
--4242, which tells these calls from all others and makes each of them fail at once. It prints how many there were.
+-DIRECTORY, which tells these calls from all others and makes each of them fail at once. It prints how many there were.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import sys
 import time
 
 _PERIOD = 0.02
-_DIRECTORY = -4242
 
 
-def open_files(stem: str, each: int, bursts: int) -> None:
+def open_files(stem: str, each: int, bursts: int, directory: int) -> None:
     """The part of one process."""
     began = time.monotonic()
     number = 0
@@ -22,18 +21,18 @@ def open_files(stem: str, each: int, bursts: int) -> None:
         time.sleep(max(0.0, began + burst * _PERIOD - time.monotonic()))
         for _ in range(each):
             try:
-                os.open(f"{stem}-{number}", os.O_RDONLY, dir_fd=_DIRECTORY)
+                os.open(f"{stem}-{number}", os.O_RDONLY, dir_fd=-directory)
             except OSError:
                 number += 1
 
 
 def main() -> None:
     """Start the processes and wait for them."""
-    name, (rate, seconds, processes) = sys.argv[1], map(float, sys.argv[2:])
+    name, (rate, seconds, processes, directory) = sys.argv[1], map(float, sys.argv[2:])
     each, bursts = round(rate * _PERIOD / processes), round(seconds / _PERIOD)
     for process in range(int(processes)):
         if os.fork() == 0:
-            open_files(f"seq-{name}-{process}", each, bursts)
+            open_files(f"seq-{name}-{process}", each, bursts, int(directory))
             os._exit(0)
     for _ in range(int(processes)):
         os.wait()

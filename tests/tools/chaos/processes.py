@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.live import child_of
 from benchmarks.notified import notified
 
-__all__ = ("Away", "Command", "start_load")
+__all__ = ("Away", "Command", "choose_directory", "start_load")
 
 _HERE = Path(__file__).parent
 _READY_SECONDS = 90.0
@@ -85,7 +85,10 @@ class Command:
         with notified(path) as ready:
             command = cls(folder, *arguments, environment={**environment, "NOTIFY_SOCKET": str(path)})
             threading.Thread(target=_wake, args=(command.process, path), daemon=True).start()
-            ready.wait(_READY_SECONDS)
+            try:
+                ready.wait(_READY_SECONDS)
+            except (AssertionError, TimeoutError):
+                raise RuntimeError(f"a run does not start: {command.end(0.0)[2]}") from None
         return command
 
     def kill(self) -> None:
@@ -102,14 +105,14 @@ class Command:
                 os.kill(pid, signal.SIGKILL)
 
     def end(self, timeout: float, number: int | None = None) -> tuple[int, str, str]:
-        """Wait for the end, asked for by a signal or not; exit code, stdout, stderr. Raises TimeoutExpired."""
+        """Wait for the end, asked for by a signal or not, and force it; exit code, stdout, stderr."""
         if number is not None and self.process.poll() is None:
             self.process.send_signal(number)
         try:
             stdout = self.process.communicate(timeout=timeout)[0]
-        finally:
+        except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+            stdout = self.process.communicate()[0]
         self._said.seek(0)
         with self._said:
             return self.process.returncode, stdout.decode(), self._said.read().decode()
@@ -119,9 +122,14 @@ class Command:
 _ENVIRONMENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1000"}
 
 
-def start_load(name: str, rate: int, seconds: float) -> subprocess.Popen[str]:
+def choose_directory() -> int:
+    """Of a load and the run that is to see it, and no other, at the same time."""
+    return random.randrange(1 << 20, 1 << 31)
+
+
+def start_load(name: str, rate: int, seconds: float, directory: int) -> subprocess.Popen[str]:
     """Begin; it prints how many events there were."""
-    arguments = [name, str(rate), str(seconds), str(_PROCESSES)]
+    arguments = [name, str(rate), str(seconds), str(_PROCESSES), str(directory)]
     return subprocess.Popen([sys.executable, _HERE / "load.py", *arguments], stdout=subprocess.PIPE, text=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import signal
@@ -13,16 +14,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.watched import unlimited
 from tests.tools.chaos import evidence
 from tests.tools.chaos.account import Account, make_account
-from tests.tools.chaos.plan import AWAY, FULL_DISK, FULL_EARLY, Plan
-from tests.tools.chaos.processes import Away, Command, start_load
+from tests.tools.chaos.plan import AWAY, FULL_DISK, FULL_EARLY, SMALL_SPOOL, Plan
+from tests.tools.chaos.processes import Away, Command, choose_directory, start_load
 
 __all__ = ("Round", "play")
 
 _HERE = Path(__file__).parent
 _DISK = "1m"
-_CONFIG = "resource_limits: {max_events_per_sec: 0, max_cpu_percent: 0, max_memory_mb: 0}\n"
 _END_SECONDS = 120.0
 _FLUSHES = 8
 # A receiver that reads slowly may still have a request of a run that was killed.
@@ -49,12 +50,15 @@ class _Stage:
         for path in (self._state, self._copies):
             path.mkdir(parents=True)
         self._receiver = Away(folder / "receiver")
-        (folder / "config.yaml").write_text(_CONFIG)
         wrapper = folder / "bpftrace"
         real = shutil.which(bpftrace) or bpftrace
         values = {"python": sys.executable, "program": _HERE / "passthrough.py", "folder": self._copies}
         wrapper.write_text(_WRAPPER.format(bpftrace=real, **values))
         wrapper.chmod(0o755)
+        self._directory = choose_directory()
+        self._config = unlimited(folder)
+        if SMALL_SPOOL in plan.faults:
+            self._config.write_text(f"{self._config.read_text()}spool: {{max_mb: 1}}\n")
         self._said: list[str] = []
         self._faults: list[str] = []
         self._kills = 0
@@ -73,15 +77,17 @@ class _Stage:
                 self._receiver.kill()
 
     def _capture(self) -> Command:
-        arguments = [str(_HERE / "sequence.bt"), "--bpftrace", str(self._folder / "bpftrace"), "--interval", "1s"]
+        arguments = [*self._program, "--interval", "1s"]
         if self._plan.small:
             arguments += ["--output", "out.jsonl"]
-        run = Command.ready(self._folder, "run", *self._receiving(), *arguments, environment=self._environment)
+        run = Command.ready(self._folder, "run", *self._receiving, *arguments, environment=self._environment)
         name = f"{random.getrandbits(32):08x}"
         try:
-            with start_load(name, self._rate, self._plan.seconds) as load:
+            with start_load(name, self._rate, self._plan.seconds, self._directory) as load:
                 self._act(run)
                 load.wait(_END_SECONDS)
+            if self._plan.freed:
+                self._free()
             self._end("run", run, signal.SIGTERM)
         finally:
             run.kill()
@@ -91,8 +97,21 @@ class _Stage:
     def _is_full(self) -> bool:
         return bool({FULL_DISK, FULL_EARLY}.intersection(self._plan.faults))
 
+    @property
+    def _program(self) -> list[str]:
+        directory = f"directory={self._directory}"
+        return [str(_HERE / "sequence.bt"), "--set", directory, "--bpftrace", str(self._folder / "bpftrace")]
+
+    @property
     def _receiving(self) -> list[str]:
-        return ["--config", "config.yaml", "--otlp-endpoint", self._receiver.url, "--otlp-protocol", "http/protobuf"]
+        return [
+            "--config",
+            str(self._config),
+            "--otlp-endpoint",
+            self._receiver.url,
+            "--otlp-protocol",
+            "http/protobuf",
+        ]
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -126,6 +145,10 @@ class _Stage:
         with (self._state / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(1 << 12))
+        os.truncate(self._state / "filler", max(0, (self._state / "filler").stat().st_size - self._plan.room))
+
+    def _free(self) -> None:
+        (self._state / "filler").unlink(missing_ok=True)
 
     def _end(self, what: str, command: Command, number: int | None = None) -> int:
         """Wait for the end of a command, and listen to what it says."""
@@ -150,7 +173,7 @@ class _Stage:
         self._next_at = time.monotonic_ns()
         if self._is_full:
             self._end("spool", Command(self._folder, "spool", environment=self._environment))
-            (self._state / "filler").unlink(missing_ok=True)
+            self._free()
         self._receiver.behave("well")
         self._receiver.start()
         if "kill sender" in self._plan.faults:
@@ -169,11 +192,11 @@ class _Stage:
         return self._next_run() if self._plan.next_run else self._flush()
 
     def _next_run(self) -> Command:
-        arguments = [*self._receiving(), str(_HERE / "sequence.bt"), "--duration", "1s"]
+        arguments = [*self._receiving, *self._program, "--duration", "1s"]
         return Command(self._folder, "run", *arguments, environment=self._environment)
 
     def _flush(self) -> Command:
-        return Command(self._folder, "flush", *self._receiving(), environment=self._environment)
+        return Command(self._folder, "flush", *self._receiving, environment=self._environment)
 
     def _weigh(self, run: Command) -> Account:
         code, told, said = Command(self._folder, "spool", "--json", environment=self._environment).end(_END_SECONDS)
