@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.machine import described
@@ -27,7 +27,7 @@ _PROGRAM = Path(evidence.__file__).with_name("sequence.bt")
 _AROUND_SECONDS = 10.0
 _SAMPLES = 10
 # The longest pause between two attempts, and more; then nothing comes any more.
-_QUIET_SECONDS, _POLL_SECONDS = 45.0, 0.5
+_QUIET_SECONDS, _POLL_SECONDS = 45.0, 1.0
 _LOST = re.compile(r"([\d,]+) of [\d,]+ events were lost between")
 
 _Rows = list[list[str | float]]
@@ -67,19 +67,21 @@ class Outage:
             back = time.monotonic()
             happened = int(load.communicate()[0])
             self.look("there again")
-        last = self._settle(lambda: size_of(self._receiver.folder))
+        last = self._settle(happened)
         self.look("there, all sent")
         return happened, last - back
 
-    @staticmethod
-    def _settle(amount: Callable[[], int]) -> float:
-        """Wait until nothing more comes; when the last came (time.monotonic())."""
-        seen, since = amount(), time.monotonic()
-        while time.monotonic() - since < _QUIET_SECONDS:
+    def _settle(self, happened: int) -> float:
+        """Wait until all has come, or nothing more comes; when the last came (time.monotonic())."""
+        seen, since = self._received(), time.monotonic()
+        while seen < happened and time.monotonic() - since < _QUIET_SECONDS:
             time.sleep(_POLL_SECONDS)
-            if (now := amount()) != seen:
+            if (now := self._received()) != seen:
                 seen, since = now, time.monotonic()
         return since
+
+    def _received(self) -> int:
+        return sum(len(request.kept) for request in evidence.taken(self._receiver.folder)[0])
 
 
 def disorder(arrivals: Sequence[str]) -> int:

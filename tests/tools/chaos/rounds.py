@@ -25,6 +25,8 @@ __all__ = ("Round", "play")
 _HERE = Path(__file__).parent
 _DISK = "1m"
 _END_SECONDS = 120.0
+# What fills a megabyte in seconds.
+_FULL_RATE = 3
 _FLUSHES = 8
 # A receiver that reads slowly may still have a request of a run that was killed.
 _SLOWEST_SECONDS = 1.0
@@ -59,6 +61,7 @@ class _Stage:
         self._config = unlimited(folder)
         if SMALL_SPOOL in plan.faults:
             self._config.write_text(f"{self._config.read_text()}spool: {{max_mb: 1}}\n")
+            self._rate *= _FULL_RATE
         self._said: list[str] = []
         self._faults: list[str] = []
         self._kills = 0
