@@ -20,7 +20,7 @@ from benchmarks.notified import notified
 __all__ = ("Away", "Command", "choose_directory", "start_load")
 
 _HERE = Path(__file__).parent
-_READY_SECONDS = 90.0
+_READY_SECONDS, _GONE_SECONDS = 90.0, 1.0
 # Below those that the kernel gives to clients (ip_local_port_range), so that nobody takes it while we are away.
 _PORTS = (20_000, 30_000)
 _PROCESSES = 4
@@ -88,7 +88,8 @@ class Command:
             try:
                 ready.wait(_READY_SECONDS)
             except (AssertionError, TimeoutError):
-                raise RuntimeError(f"a run does not start: {command.end(0.0)[2]}") from None
+                code, _, said = command.end(_GONE_SECONDS)
+                raise RuntimeError(f"a run does not start, and ends with {code}: {said}") from None
         return command
 
     def kill(self) -> None:

@@ -28,6 +28,7 @@ _END_SECONDS = 120.0
 # What fills a megabyte in seconds.
 _FULL_RATE = 3
 _FLUSHES = 8
+_SENDING_SECONDS = (0.5, 3.0)
 # A receiver that reads slowly may still have a request of a run that was killed.
 _SLOWEST_SECONDS = 1.0
 _WRAPPER = '#!/bin/sh\nexec "{python}" -ISE "{program}" "{bpftrace}" "{folder}" "$@"\n'
@@ -70,9 +71,10 @@ class _Stage:
         """Do it all."""
         with _small_disk(self._state) if self._is_full else contextlib.nullcontext():
             try:
-                if FULL_EARLY in self._plan.faults:
-                    self._fill()
                 self._receiver.start()
+                if FULL_EARLY in self._plan.faults:  # but not so early that there was never a run
+                    self._end("the run before", self._next_run())
+                    self._fill()
                 run = self._capture()
                 self._mend(run)
                 return self._weigh(run)
@@ -177,13 +179,14 @@ class _Stage:
         if self._is_full:
             self._end("spool", Command(self._folder, "spool", environment=self._environment))
             self._free()
-        self._receiver.behave("well")
         self._receiver.start()
         if "kill sender" in self._plan.faults:
+            self._receiver.behave("slow reads")  # so that it is killed while it sends
             sender = self._send()
-            time.sleep(random.Random(self._plan.seed).uniform(0.2, 1.5))
+            time.sleep(random.Random(self._plan.seed).uniform(*_SENDING_SECONDS))
             sender.kill()
             self._end("a killed sender", sender)
+        self._receiver.behave("well")
         if self._plan.next_run:
             self._end("the next run", self._next_run())
         for _ in range(_FLUSHES):
