@@ -15,11 +15,11 @@ from pathlib import Path
 
 from benchmarks.live import child_of, cpu_seconds, memory
 from benchmarks.notified import notified
+from benchmarks.unlimited import unlimited
 
-__all__ = ("Sample", "Watched", "sampled", "unlimited", "watched")
+__all__ = ("Sample", "Watched", "sampled", "watched")
 
 _TIMEOUT = 900.0
-_LIMITS = "resource_limits: {max_events_per_sec: 0, max_cpu_percent: 0, max_memory_mb: 0}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,6 @@ class Watched:
         """Let it come to its end; what it said."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.communicate(timeout=_TIMEOUT)[1]
-
-
-def unlimited(folder: Path) -> Path:
-    """A file for --config without limits: what is measured is what we can do, not what we may."""
-    path = folder / "unlimited.yaml"
-    path.write_text(_LIMITS)
-    return path
 
 
 @contextmanager

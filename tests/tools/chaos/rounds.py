@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.watched import unlimited
+from benchmarks.unlimited import unlimited
 from tests.tools.chaos import evidence
 from tests.tools.chaos.account import Account, make_account
 from tests.tools.chaos.plan import AWAY, FULL_DISK, FULL_EARLY, SMALL_SPOOL, Plan
