@@ -73,12 +73,15 @@ def test_tail_hides_nothing_else() -> None:
 
 
 def test_taken_with_its_answer_unread() -> None:
-    killed: dict[str, Any] = {"killed_at": 10 * _SECOND, "taken_items": 10, "kills": 1, "tally": {"killed": 6}}
+    killed: dict[str, Any] = {"killed_at": 10 * _SECOND, "taken_items": 10, "kills": 1}
+    killed["tally"] = {"killed": 2, "unanswered": 4}
     taken = [request(1, range(4)), request(2, range(4, 8))]
     found = account(taken, next_at=20 * _SECOND, **killed)
     assert (found.both, found.unexplained) == (4, 0)
     again = account([*taken, request(30, range(4, 8), digest="2")], next_at=20 * _SECOND, **killed)
     assert again.unexplained == 4
+    killed["tally"] = {"killed": 6}
+    assert account(taken, next_at=20 * _SECOND, **killed).unexplained == 4
 
 
 def test_order() -> None:

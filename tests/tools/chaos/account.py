@@ -10,7 +10,7 @@ outlives it, tells how many it had taken, so that the tail is exactly the rest o
 none of the tail may have arrived; and none of it may be older than `_TAIL_SECONDS` at the time of the kill.
 
 The last request before a kill may have been taken while its answer was not read any more. Then its items are counted as
-lost, and have arrived too: `both`. This can be one request for each kill, and must be the last one.
+`unanswered`, and have arrived too: `both`. This must be the last request, and all of it.
 
 A request may arrive twice, as the same bytes, where its answer was lost: its receiver was killed, told to lose it, or
 late; or we were killed before we could act upon it, which can be one request for each kill.
@@ -106,7 +106,7 @@ def _tail(evidence: Evidence, order: Sequence[str], arrived: set[str]) -> tuple[
 
 
 def _in_doubt(evidence: Evidence) -> set[int]:
-    """How many may be counted as lost and have arrived: none, or the last request of a run before it was killed."""
+    """How many may be counted as lost and have arrived: none, or what a run that was killed was just sending."""
     if evidence.killed_at is None:
         return {0}
     before = [request for request in evidence.taken if request.at < evidence.next_at]
@@ -114,7 +114,8 @@ def _in_doubt(evidence: Evidence) -> set[int]:
     last = before[-1] if before else None
     if last is None or last.digest in again:
         return {0}
-    return {0, len(last.kept) + len(last.rejected)}
+    items = len(last.kept) + len(last.rejected)
+    return {0, items} if items == evidence.tally.get("unanswered") else {0}
 
 
 def _disorder(places: Sequence[int]) -> list[str]:
