@@ -163,8 +163,10 @@ class _Stage:
             self._kills += 1
         elif code not in (0, 1):
             self._faults.append(f"{what} ended with {code}")
-        elif code == 0 and (evidence.told_losses(said) or evidence.told_rejections(said)):
+        elif code == 0 and _tells_of_loss(said):
             self._faults.append(f"{what} ended with 0 although something was lost")
+        elif code == 1 and "run" in what and "kill bpftrace" not in self._plan.faults and not _tells_of_loss(said):
+            self._faults.append(f"{what} ended with 1 although it tells of nothing that was lost")
         if "Traceback" in said:
             self._faults.append(f"{what} ended with a traceback")
         return code
@@ -229,6 +231,10 @@ class _Stage:
             )
         )
         return _with_faults(account, self._faults)
+
+
+def _tells_of_loss(said: str) -> bool:
+    return "were lost" in said or evidence.told_rejections(said) > 0
 
 
 def _with_faults(account: Account, faults: list[str]) -> Account:
