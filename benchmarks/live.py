@@ -25,6 +25,7 @@ from benchmarks import sink
 from benchmarks.machine import described
 from benchmarks.measure import table
 from benchmarks.notified import notified
+from benchmarks.unlimited import unlimited
 
 HEAD = (
     "events/s",
@@ -118,9 +119,11 @@ def see(load: Load, seconds: int, bpftrace: str) -> Seen:
     """Run once."""
     with tempfile.TemporaryDirectory() as folder, sink.started(parse=load.rate <= _PARSED_RATE) as receiver:
         command = [sys.executable, "-m", "orchestrator", "run", str(_HERE / "open.bt"), "--bpftrace", bpftrace]
+        command += ["--config", str(unlimited(Path(folder)))]
         command += ["--otlp-endpoint", receiver.url, "--otlp-protocol", "http/protobuf"]
         with notified(Path(folder) / "notify") as ready:
-            run = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=ready.environment)
+            environment = {**ready.environment, "STATE_DIRECTORY": folder}
+            run = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=environment)
             ready.wait(_TIMEOUT)
         warm = load.make(1, run.pid, receiver)[0]
         pids = [child_of(run.pid), run.pid]

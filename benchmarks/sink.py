@@ -65,8 +65,8 @@ class Server:
         try:
             with connection, BufferedReader(connection.makefile("rb", buffering=0), 1 << 18) as stream:
                 while request := stream.readline():
-                    headers = dict(_headers(stream))
-                    connection.sendall(self._answer(request.split(b" ")[1], headers, _body(stream, headers)))
+                    headers = dict(read_headers(stream))
+                    connection.sendall(self._answer(request.split(b" ")[1], headers, read_body(stream, headers)))
                     if headers.get(b"connection", b"").lower() == b"close":
                         return
         except ConnectionError:
@@ -93,20 +93,22 @@ class Server:
         return _TAKEN
 
 
-def _headers(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def read_headers(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The headers of a request, names in lower case."""
     while line := stream.readline().strip():
         name, _, value = line.partition(b":")
         yield name.lower(), value.strip()
 
 
-def _body(stream: BinaryIO, headers: dict[bytes, bytes]) -> bytes:
+def read_body(stream: BinaryIO, headers: dict[bytes, bytes]) -> bytes:
+    """The body of a request, whole; chunks put together."""
     if headers.get(b"transfer-encoding", b"").lower() != b"chunked":
         return stream.read(int(headers.get(b"content-length", b"0")))
     parts = []
     while size := int(stream.readline().split(b";")[0], 16):
         parts.append(stream.read(size))
         stream.readline()
-    for _ in _headers(stream):  # Trailers end as headers do.
+    for _ in read_headers(stream):  # Trailers end as headers do.
         pass
     return b"".join(parts)
 
