@@ -22,7 +22,7 @@ import msgspec
 
 from config.otlp import Signal
 
-__all__ = ("KILLED", "UNANSWERED", "Ledger", "Losses", "add_losses", "read_losses", "reap")
+__all__ = ("KILLED", "UNANSWERED", "Ledger", "Losses", "add_losses", "merged", "read_losses", "reap")
 
 # What a killed run had in memory; of that, what it was just sending: the receiver may have it.
 KILLED, UNANSWERED = "killed", "unanswered"
@@ -45,7 +45,12 @@ class Ledger:
         self._path = folder / f"{run}{_SUFFIX}"
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        os.ftruncate(self._descriptor, _FORM.size)
+        try:  # a file with holes would end us by SIGBUS where the disk is full
+            os.posix_fallocate(self._descriptor, 0, _FORM.size)
+        except OSError:
+            os.close(self._descriptor)
+            self._path.unlink()
+            raise
         self._map = mmap.mmap(self._descriptor, _FORM.size)
         self._values = [0] * (2 * _COUNT + 6)
 
@@ -87,23 +92,25 @@ def reap(folder: Path) -> Losses:
     """Add what killed runs have taken with them to the tally of this destination; returns what was found."""
     losses: Losses = {}
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
-        for cause, signals in _unsettled(path).items():
-            row = losses.setdefault(cause, {})
+        losses = merged(losses, _settle_dead(path))
+    return losses
+
+
+def merged(one: Losses, other: Losses) -> Losses:
+    """The sums of both."""
+    found: Losses = {}
+    for losses in (one, other):
+        for cause, signals in losses.items():
+            row = found.setdefault(cause, {})
             for signal, items in signals.items():
                 row[signal] = row.get(signal, 0) + items
-    if losses:
-        add_losses(folder, losses)
-    return losses
+    return found
 
 
 def add_losses(folder: Path, losses: Losses) -> None:
     """Add to the tally of a destination. Raises OSError."""
     with _locked(folder / "losses.lock"):
-        known = read_losses(folder)
-        for cause, signals in losses.items():
-            row = known.setdefault(cause, {})
-            for signal, items in signals.items():
-                row[signal] = row.get(signal, 0) + items
+        known = merged(read_losses(folder), losses)
         unfinished = folder / "losses.json.unfinished"
         unfinished.touch(0o600)
         unfinished.write_bytes(msgspec.json.encode(known) + b"\n")
@@ -118,8 +125,11 @@ def read_losses(folder: Path) -> Losses:
         return {}
 
 
-def _unsettled(path: Path) -> Losses:
-    """What a run that lives no more left unsettled; nothing of one that lives. Its file is removed."""
+def _settle_dead(path: Path) -> Losses:
+    """Tally what a run that lives no more left unsettled, and remove its file; nothing of one that lives.
+
+    Whoever is killed in between leaves a loss that is counted again: better than one that is not counted.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -129,7 +139,8 @@ def _unsettled(path: Path) -> Losses:
         if not path.exists():  # another was faster
             return {}
         values = _FORM.unpack(os.read(descriptor, _FORM.size).ljust(_FORM.size, b"\0"))
-        losses = _left(path, values)
+        if losses := _left(path, values):
+            add_losses(path.parent, losses)
         path.unlink()
     except OSError:
         return {}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from config.otlp import Signal
 from orchestrator.delivery.backlog import Backlog, Item
 from orchestrator.delivery.counts import DeliveryCounts
-from orchestrator.delivery.ledger import KILLED, UNANSWERED, Ledger, add_losses, reap
+from orchestrator.delivery.ledger import KILLED, UNANSWERED, Ledger, Losses, add_losses, merged, reap
 from orchestrator.delivery.retry import Backoff
 from orchestrator.delivery.spool import Entry, Spool
 from orchestrator.delivery.transport import Outcome, Request, Status, Transport
@@ -22,7 +22,7 @@ from orchestrator.delivery.transport import Outcome, Request, Status, Transport
 __all__ = ("Sender",)
 
 # Why items are lost, besides what spool and ledger have.
-_NO_ROOM, _REFUSED = "no room", "refused"
+_NO_ROOM, _REFUSED, _REJECTED = "no room", "refused", "rejected"
 _FATES = {KILLED: "in memory, which are lost", UNANSWERED: "on their way, which may have arrived"}
 _ATTEMPT_TIMEOUT = 10.0
 _IDLE_SECONDS = 1.0
@@ -48,19 +48,30 @@ class Sender(threading.Thread):
     ) -> None:
         super().__init__(daemon=True, name="sender")
         self._open, self._spool, self._say = open_transport, spool, say
-        self._ledger = None if spool is None or everyones else Ledger(spool.folder, spool.run)
+        self._said: set[Hashable] = set()
+        self._ledger = None if everyones else self._open_ledger()
         self._backlog = Backlog(spool, self._ledger, everyones=everyones)
         if spool is not None:
             spool.dropped = self._drop
-        self._said: set[Hashable] = set()
         self._backoff = Backoff()
         self._news = threading.Condition()
         self._has_news = False
         self._is_told_to_end = False
         self._closing: float | None = None
         self._reached = False
+        self._unwritten: Losses = {}
+        self._writing = threading.Lock()
         self.counts = DeliveryCounts()
         self.waiting = 0
+
+    def _open_ledger(self) -> Ledger | None:
+        if self._spool is None:
+            return None
+        try:
+            return Ledger(self._spool.folder, self._spool.run)
+        except OSError as error:
+            self._say(f"{self._spool.folder}: {error.strerror}; should we be killed, nobody will know what was lost")
+            return None
 
     def submit(self, request: Request) -> None:
         """Take a request. Waits neither for the network nor, but where memory is full, for the disk."""
@@ -100,6 +111,7 @@ class Sender(threading.Thread):
         self._persist()
         for request in self._backlog.left():
             self._lose(request, _NO_ROOM)
+        self._write_losses()
         self.waiting = _items_of(self._spool)
         if self._ledger is not None:
             self._ledger.close()
@@ -153,6 +165,8 @@ class Sender(threading.Thread):
             self._reached = True
             self.counts.sent += request.items - outcome.rejected
             self.counts.rejected += outcome.rejected
+            if outcome.rejected:
+                self._record(_REJECTED, request.signal, outcome.rejected)
             self._backlog.done(item)
             if item.entry is None:
                 self._settle(request)
@@ -218,9 +232,18 @@ class Sender(threading.Thread):
         self._record(cause, entry.signal, entry.items)
 
     def _record(self, cause: str, signal: str, items: int) -> None:
-        if self._spool is not None:
-            with contextlib.suppress(OSError):  # on a full disk what was lost is told, but not written down
-                add_losses(self._spool.folder, {cause: {signal: items}})
+        """Write a loss into the tally; where the disk is full, with the next one or at the end."""
+        with self._writing:  # submit() on another thread may lose something too
+            self._unwritten = merged(self._unwritten, {cause: {signal: items}})
+        self._write_losses()
+
+    def _write_losses(self) -> None:
+        if self._spool is None:
+            return
+        with self._writing, contextlib.suppress(OSError):
+            if self._unwritten:
+                add_losses(self._spool.folder, self._unwritten)
+                self._unwritten = {}
 
     def _tell(self, message: str, topic: Hashable = None) -> None:
         """Say what was not said yet; ``topic`` is what makes two messages the same, if not their words."""

@@ -332,3 +332,23 @@ def test_of_two_runs_each_can_send_what_it_kept(tmp_path: Path, monkeypatch: pyt
     other.sender.finish(30)
     assert receiver.taken == ["from the other"]
     one.sender.finish(30)
+
+
+def test_a_full_disk_is_no_end_and_losses_are_written_down_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.posix_fallocate", full)
+        disk.setattr("os.fsync", full)
+        disk.setattr("orchestrator.delivery.sender.add_losses", full)
+        bench = Bench(tmp_path, Receiver(Outcome(Status.ACCEPTED, 1, "one refused"), AWAY))
+        assert bench.said[0].endswith("should we be killed, nobody will know what was lost")
+        bench.sender.submit(request("in part", items=5))
+        while bench.sender.counts.sent < 4:
+            time.sleep(0.01)
+        assert read_losses(tmp_path) == {}
+    bench.sender.finish(0.1)
+    assert read_losses(tmp_path) == {"rejected": {"logs": 1}}

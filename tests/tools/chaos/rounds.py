@@ -216,13 +216,14 @@ class _Stage:
         for one in map(evidence.told_losses, self._said):  # what a full disk could not keep is told
             for cause, items in one.items():
                 lost[cause] = max(lost.get(cause, 0), items)
+        rejected = max(lost.pop("rejected", 0), sum(map(evidence.told_rejections, self._said)))
         requests, answered = evidence.taken(self._receiver.folder)
         account = make_account(
             evidence.Evidence(
                 printed=evidence.printed(self._copies),
                 taken=requests,
                 answered=answered,
-                rejections=sum(map(evidence.told_rejections, self._said)),
+                rejections=rejected,
                 tally=lost,
                 killed_at=run.killed_at,
                 taken_items=self._taken_items,
