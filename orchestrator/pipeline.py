@@ -18,9 +18,11 @@ from orchestrator.signals.attributes import number
 from orchestrator.signals.clock import STEP, TIMES, Moment
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
 from orchestrator.signals.rebase import Rebase
+from orchestrator.signals.sampling import Sampler
 from orchestrator.signals.series import MapRecord
 from orchestrator.sink import Sink
 from orchestrator.telemetry import Restarts, SignalCounts, StreamCounts, own_metrics
+from orchestrator.thinning import Thinning
 from parsers.event_lines import Shape
 from parsers.records import (
     AttachedProbes,
@@ -55,7 +57,8 @@ class Pipeline:
 
     ``whole_lines``: the records come from text output. ``as_written`` is to be set where no marks will come.
     ``marks`` counts the snapshots that were begun. ``restarts``: in place of how many it is, to be set
-    where that is known.
+    where that is known. ``more_metrics``: what our own metrics have that is not counted here, from one Unix nanosecond
+    to another, to be set.
     """
 
     def __init__(self, signals: Sequence[Signal], limits: Limits, sink: Sink, *, whole_lines: bool = False) -> None:
@@ -69,6 +72,8 @@ class Pipeline:
         self._own = own_reader(signals, self.stream.stacks, whole_lines=whole_lines)
         self._map_keys = limits.map_keys
         self._sink = sink
+        self._sampler: Sampler | None = None
+        self.more_metrics: Callable[[int, int], list[Metric]] | None = None
         self._moment = Moment(0, 0)
         self._snapshot: dict[str, MapRecord] | None = None
         self._last: dict[str, MapRecord] = {}
@@ -92,6 +97,11 @@ class Pipeline:
         self.ready = False
         self.gated = False
         self.stopped = False
+
+    def limit(self, sampler: Sampler) -> None:
+        """Thin events where there are too many; to be called once, before anything is fed."""
+        self._sampler = sampler
+        self._sink = Thinning(self._sink, sampler, {state.scope: state.counts for state in self._states})
 
     @property
     def shapes(self) -> dict[str, Shape]:
@@ -148,6 +158,8 @@ class Pipeline:
 
     def tick(self, now: int) -> None:
         """Let time pass (Unix nanoseconds): spans held back leave, and what has waited for too long is given up."""
+        if self._sampler is not None:
+            self._sampler.advance(now)
         if abs(now - self._ticked) >= _TICK_NANOSECONDS:  # the clock may have been set back
             self._ticked = now
             for state in self._states:
@@ -267,7 +279,8 @@ class Pipeline:
         self._count_spans()
         start = self._start or 0
         restarts = [] if self.restarts is None else [self.restarts.metric(self.counts, start, time)]
-        return own_metrics(self.counts, self.stream, start, time) + restarts
+        more = [] if self.more_metrics is None else self.more_metrics(start, time)
+        return own_metrics(self.counts, self.stream, start, time) + restarts + more
 
     def _map(self, record: MapRecord) -> None:
         if record.name in self._by_stacks and self._own is None:

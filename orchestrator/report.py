@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from orchestrator.signals.sampling import ADJUSTED_COUNT, Thinned
+
 if TYPE_CHECKING:
     from orchestrator.delivery.sender import Sender
     from orchestrator.outlet import Outlet
     from orchestrator.pipeline import Pipeline
     from orchestrator.signals.stacks import StackCounts
 
-__all__ = ("closing_line", "conclude", "losses", "undelivered", "waiting")
+__all__ = ("closing_line", "conclude", "left_out", "losses", "undelivered", "waiting")
 
 _SHOWN_PROBLEMS = 5
 _NOUNS = {"logs": "log records", "metrics": "data points", "traces": "spans", "profiles": "profiles"}
@@ -52,6 +54,21 @@ def losses(pipeline: Pipeline) -> list[str]:
     lines += [f"{count:,} {what}" for count, what in counted if count]
     problems = sorted(stream.problems.items(), key=lambda item: -item[1])
     return lines + [f"bpftrace: {message} ({count:,} times)" for message, count in problems[:_SHOWN_PROBLEMS]]
+
+
+def left_out(pipelines: Sequence[Pipeline], why: str) -> list[str]:
+    """One line for each signal of which events or spans were left out. That is no loss: the others stand for them."""
+    found: dict[tuple[str, str], Thinned] = {}
+    for name, counts in [item for pipeline in pipelines for item in pipeline.counts.items()]:
+        for what, thinned in (("events", counts.events_thinned), ("spans", counts.spans_thinned)):
+            found.setdefault((name, what), Thinned()).merge(thinned)
+    return [
+        f"{name}: {thinned.left_out:,} of {thinned.received:,} {what} were left out ({why}); the others say in "
+        f"{ADJUSTED_COUNT} how many they stand for"
+        + (f", but for the last {thinned.remainder:,}" if thinned.remainder else "")
+        for (name, what), thinned in found.items()
+        if thinned.left_out
+    ]
 
 
 def undelivered(sender: Sender) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import (
@@ -17,6 +18,7 @@ from orchestrator.signals.model import (
     Scope,
     Span,
 )
+from orchestrator.signals.sampling import ADJUSTED_COUNT
 from orchestrator.text import printable
 
 __all__ = ("Summary",)
@@ -41,13 +43,13 @@ class Summary:
     def log(self, scope: Scope, record: LogRecord) -> None:
         """Count an event, and keep it if it is among the last."""
         key = (scope, record.event_name)
-        self._counts[key] += 1
+        self._counts[key] += cast("int", record.attributes.get(ADJUSTED_COUNT, 1))
         self._events.setdefault(key, deque(maxlen=_LAST_EVENTS)).append(record)
 
     def events(self, scope: Scope, batch: EventBatch) -> None:
         """Count events, and keep those that are among the last."""
         key = (scope, batch.name)
-        self._counts[key] += len(batch)
+        self._counts[key] += len(batch) * batch.weight
         self._events.setdefault(key, deque(maxlen=_LAST_EVENTS)).append(batch.last(_LAST_EVENTS))
 
     def metrics(self, metrics: dict[Scope, list[Metric]]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.signals.model import Metric, NumberPoint
+from orchestrator.signals.sampling import Thinned
 from orchestrator.signals.stacks import StackCounts
 
 __all__ = ("Restarts", "SignalCounts", "StreamCounts", "own_metrics")
@@ -18,7 +19,8 @@ _ON_THEIR_WAY = 10_000_000_000
 class SignalCounts:
     """Events of one signal. ``emitted`` is the kernel's own count, None for a signal that prints none.
 
-    ``spans_lost`` and ``spans_incomplete``: what became no span, by cause.
+    ``spans_lost`` and ``spans_incomplete``: what became no span, by cause. ``..._thinned``: what became of log records
+    and of spans where there is a limit.
     """
 
     received: int = 0
@@ -26,6 +28,8 @@ class SignalCounts:
     lost: int = 0
     spans_lost: dict[str, int] = field(default_factory=dict)
     spans_incomplete: dict[str, int] = field(default_factory=dict)
+    events_thinned: Thinned = field(default_factory=Thinned)
+    spans_thinned: Thinned = field(default_factory=Thinned)
     _history: deque[tuple[int, int]] = field(default_factory=deque)
 
     def compare(self, time: int, *, final: bool) -> None:
@@ -82,6 +86,7 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
         for name, counts in signals.items()
         if counts.emitted is not None
     ]
+    dropped += _sampled({name: counts.events_thinned for name, counts in signals.items()})
     dropped.append(NumberPoint({"error.type": "unparsed"}, stream.unparsed + stream.unread_entries))
     dropped.append(NumberPoint({"error.type": "overrun"}, stream.dropped_lines))
     made = [
@@ -97,7 +102,8 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
         Metric(
             "ebpf_events_dropped_total",
             "{event}",
-            "Events that the kernel emitted and that were lost, could not be read, or came faster than we read",
+            "Events that the kernel emitted and that were lost, could not be read, came faster than we read, or were "
+            "left out as there were too many",
             "counter",
             start,
             time,
@@ -105,7 +111,7 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
         ),
     ]
     for name, what, causes in (
-        ("dropped", "Spans lost: there was too much that waited, or it made no sense", "spans_lost"),
+        ("dropped", "Spans lost: too much waited, it made no sense, or there were too many", "spans_lost"),
         ("incomplete", "Beginnings or ends of spans without the other one", "spans_incomplete"),
     ):
         points = [
@@ -113,6 +119,8 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
             for signal, counts in signals.items()
             for cause, count in getattr(counts, causes).items()
         ]
+        if name == "dropped":
+            points += _sampled({signal: counts.spans_thinned for signal, counts in signals.items()})
         if points:
             made.append(Metric(f"ebpf_spans_{name}_total", "{span}", what, "counter", start, time, points))
     stacks = stream.stacks
@@ -125,3 +133,12 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
         what = "Stacks with frames without a symbol, with as many frames as they can have, or without any"
         made.append(Metric("ebpf_stacks_incomplete_total", "{stack}", what, "counter", start, time, unsure))
     return made
+
+
+def _sampled(signals: dict[str, Thinned]) -> list[NumberPoint]:
+    """What was left out; what was kept says how many it stands for."""
+    return [
+        NumberPoint({"ebpf.signal": name, "error.type": "sampled"}, thinned.left_out)
+        for name, thinned in signals.items()
+        if thinned.left_out
+    ]

@@ -86,6 +86,8 @@ class EventEncoder:
         if len(batch) < _FEW:
             return encode_records(batch.records())
         last = logs_pb2.LogRecord(observed_time_unix_nano=batch.moment.unix).SerializeToString() + self._name
+        if constants := batch.constants:
+            last = encode_attributes(constants) + last
         rows = batch.rows
         if rows.times:
             return self._encode_shared(rows, _offset(batch.moment, rows.times[0]), last)

@@ -15,6 +15,7 @@ from orchestrator.otlp.logs import encode_records
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.logs import EventReader
+from orchestrator.signals.sampling import ADJUSTED_COUNT, Picked
 from parsers.event_lines import row_field
 from parsers.records import Rows
 
@@ -132,3 +133,26 @@ def test_only_a_plain_text_at_the_end_is_told_apart() -> None:
     assert not reader(RICH).shapes["open"].ends_in_text
     assert not reader(PLAIN.replace('"fields"', '"body": "{file.path}", "fields"')).shapes["open"].ends_in_text
     assert not reader(PLAIN.replace('"file.path"', '"file.path", "omit": ""')).shapes["open"].ends_in_text
+
+
+@settings(max_examples=200)
+@given(rows_of(RICH, few=True), st.integers(2, 2**40), st.integers(1, 9), st.integers(0, 3))
+def test_events_that_stand_for_several(data: list[list[tuple[Any, ...]]], weight: int, every: int, first: int) -> None:
+    """The same bytes as protobuf's, and none but those that were picked."""
+    for batch in batches_of(RICH, data):
+        kept = len(range(first, len(batch), every))
+        parts = list(batch.thinned(Picked(first, every, weight, kept)))
+        check(parts)
+        records = [record for part in parts for record in part.records()]
+        counts = [record.attributes.get(ADJUSTED_COUNT, 1) for record in records]
+        assert counts == [weight, *[every] * (kept - 1)][:kept]
+        assert [record.fields for record in records] == [record.fields for record in batch.records()[first::every]]
+
+
+def test_events_that_stand_for_several_in_shared_rows() -> None:
+    rows = [(1000 + number, 1, "comm", 5, f"/path/{number}") for number in range(100)]
+    (batch,) = shared_batches_of(PLAIN, [rows])
+    (part,) = batch.thinned(Picked(9, 10, 10, 10))
+    check([part])
+    assert [record.attributes["file.path"] for record in part.records()] == [f"/path/{n}" for n in range(9, 100, 10)]
+    assert {one.weight for one in part.parts(3)} == {10}
