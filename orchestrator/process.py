@@ -172,6 +172,11 @@ class BpftraceProcess:
         self._stdin_writer.start()
 
     @property
+    def pid(self) -> int:
+        """Of the process that was started, which may be a wrapper of bpftrace."""
+        return self._process.pid
+
+    @property
     def stderr(self) -> list[str]:
         """The last lines of stderr."""
         return list(self._stderr)
