@@ -18,7 +18,7 @@ from config.loader import place
 from config.otlp import OtlpSettings, load_otlp_settings
 from config.parameters import Assignment, Value, default_values, resolve_parameters
 from config.resource import check_resource_variables
-from config.settings import Overlap, RunSettings, assignments, load_run_settings
+from config.settings import Overlap, ResourceLimits, RunSettings, assignments, load_run_settings
 from config.state import state_directory
 from orchestrator.catalog import Signal, find_signals, signal_names
 from orchestrator.delivery.spool import SpoolLimits
@@ -143,6 +143,7 @@ class Options:
     unsafe: bool
     sudo: bool
     user: struct_passwd | None
+    limits: ResourceLimits
     wishes: Wishes
     on_overlap: Overlap
 
@@ -174,6 +175,7 @@ class Options:
             unsafe=arguments.unsafe,
             sudo=arguments.sudo,
             user=user,
+            limits=settings.resource_limits,
             wishes=_wishes(arguments, settings, user),
             on_overlap=arguments.on_overlap or settings.on_overlap,
         )

@@ -28,6 +28,7 @@ from orchestrator.user import act_as, become
 
 if TYPE_CHECKING:
     from orchestrator.capture import Capture
+    from orchestrator.governor import Governor
     from orchestrator.outlet import Outlet
     from orchestrator.output import Output
     from orchestrator.recording import Recorder
@@ -144,6 +145,9 @@ def _recording(path: str | None, *, again: bool) -> Iterator[BinaryIO | None]:
 class _Run:
     """The part of a run in which bpftrace is there."""
 
+    _governor: Governor
+    _supervisor: Supervisor
+
     def __init__(self, options: Options, terminal: Terminal, stop: Stop, failed: Mapping[str, str], host: Host) -> None:
         self._options = options
         self._host = host
@@ -153,6 +157,7 @@ class _Run:
 
     def execute(self, launch: Launch, processes: Sequence[_Started], record: BinaryIO | None) -> int:
         # bpftrace compiles meanwhile: these imports cost as much as it needs.
+        from orchestrator.governor import Governor  # noqa: PLC0415
         from orchestrator.outlet import Outlet  # noqa: PLC0415
         from orchestrator.resource import resource_attributes  # noqa: PLC0415
         from orchestrator.supervisor import RunCrew, Supervisor  # noqa: PLC0415
@@ -165,13 +170,19 @@ class _Run:
             self._terminal.progress("starting bpftrace ...")
             version = _version(launch, processes)
             recorder = _make_recorder(record, resource, version, build_id)
+            self._governor = Governor(
+                self._options.limits,
+                outlet,
+                lambda name: self._supervisor.drop_signal(name),  # noqa: PLW0108 - there is none yet
+                self._stop.request,
+            )
             captures = self._start(launch, processes, outlet, recorder, version)
             if self._options.user is not None:
                 become(self._options.user)
             for name, why in self._failed.items():
                 outlet.say(f"{name} cannot run: {why}")
-            crew = RunCrew(launch, outlet, partial(recorder, again=True), version, outlet.say)
-            supervisor = Supervisor(captures, crew)
+            crew = RunCrew(launch, outlet, partial(recorder, again=True), version, outlet.say, self._governor.adopt)
+            supervisor = self._supervisor = Supervisor(captures, crew)
             try:
                 self._trace(supervisor, outlet.output)
             finally:
@@ -201,7 +212,9 @@ class _Run:
                     launch,
                     process,
                     signals,
-                    lambda started, chosen: Capture(started, chosen, sink, recorder(chosen, started.limits), version),
+                    lambda started, chosen: self._governor.adopt(
+                        Capture(started, chosen, sink, recorder(chosen, started.limits), version)
+                    ),
                     self._stop,
                 )
             except HostError as error:
@@ -226,11 +239,13 @@ class _Run:
         while not self._stop() and time.monotonic() < deadline and not supervisor.is_over:
             supervisor.pump(deadline - time.monotonic())
             output.tick()
+            self._governor.tick()
             if time.monotonic() - shown > _PROGRESS_SECONDS:
                 shown = time.monotonic()
                 self._progress(supervisor.captures, shown - start)
         if not self._stop.goes_on:
             notify("STOPPING=1")
+        self._governor.close()
         supervisor.finish()
         output.flush()
 
@@ -243,12 +258,14 @@ class _Run:
         )
 
     def _conclude(self, supervisor: Supervisor, outlet: Outlet) -> int:
-        from orchestrator.report import conclude  # noqa: PLC0415
+        from orchestrator.report import conclude, left_out  # noqa: PLC0415
 
-        captures = supervisor.captures
-        problems = [*supervisor.problems, *(problem for capture in captures for problem in capture.problems)]
+        captures, governor = supervisor.captures, self._governor
+        pipelines = [capture.pipeline for capture in captures]
+        own = (problem for capture in captures for problem in capture.problems)
         told = list(dict.fromkeys(line for capture in captures for line in capture.told()))
-        well = conclude([capture.pipeline for capture in captures], outlet, problems, told)
+        told += [*governor.told, *left_out(pipelines, governor.why_thinned)]
+        well = conclude(pipelines, outlet, [*supervisor.problems, *governor.problems, *own], told)
         return 0 if well and not self._failed else 1
 
 

@@ -23,7 +23,7 @@ _TURN_SECONDS = 0.05
 class RunCrew:
     """How the bpftraces of a run are started again. ``recorder``: what goes on with the recording, if there is one.
 
-    ``version``: that of bpftrace, where it matters.
+    ``version``: that of bpftrace, where it matters. ``adopt`` holds a capture to the limits of the run.
     """
 
     launch: Launch
@@ -31,6 +31,7 @@ class RunCrew:
     recorder: Callable[[Sequence[Signal], Limits], Recorder | None]
     version: tuple[int, ...] | None
     say: Callable[[str], None]
+    adopt: Callable[[Capture], Capture]
 
     @property
     def interval(self) -> float:
@@ -44,7 +45,7 @@ class RunCrew:
             recorder, problems = self.recorder(signals, process.limits), []
         except OSError as error:
             recorder, problems = None, [f"the recording ends early: {error.strerror}"]
-        capture = Capture(process, signals, self.sink, recorder, self.version)
+        capture = self.adopt(Capture(process, signals, self.sink, recorder, self.version))
         capture.pipeline.as_written = as_written
         capture.problems += problems
         return capture

@@ -187,3 +187,11 @@ def test_what_runs_can_stand_in_the_file_and_the_command_line_beats_it(own: str,
     assert [signal.name for signal in ran("tcp", "--config", "run.yaml").signals] == ["tcp"]
     with pytest.raises(UsageError, match="orchestrate list"):
         ran("--output", "x.jsonl")
+
+
+def test_limits_are_those_of_the_file_of_settings(own: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("resource_limits: {max_events_per_sec: 0, max_cpu_percent: 2.5, at_limit: stop}\n")
+    limits = ran(own, "--config", str(path)).limits
+    assert (limits.max_events_per_sec, limits.max_cpu_percent, limits.at_limit) == (0, 2.5, "stop")
+    assert (ran(own).limits.max_events_per_sec, limits.max_memory_mb) == (10_000, 500)

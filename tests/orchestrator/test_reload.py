@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import ConfigError
+from config.settings import ResourceLimits
 from orchestrator.options import Options
 from orchestrator.reload import run_with_reload
 from orchestrator.stop import Stop
@@ -29,6 +30,7 @@ FIRST = Options(
     unsafe=False,
     sudo=False,
     user=None,
+    limits=ResourceLimits(),
     wishes=WISHES,
     on_overlap="run",
 )
