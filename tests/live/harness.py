@@ -54,6 +54,7 @@ class Run:
         command: Sequence[str] = (sys.executable, "-m", "orchestrator"),
     ) -> None:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        (folder / "notify").unlink(missing_ok=True)  # of a run before
         self._notify.bind(str(folder / "notify"))
         (folder / "notify").chmod(0o777)  # it may run as another user
         self._notify.settimeout(TIMEOUT)
