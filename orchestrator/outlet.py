@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from orchestrator.destinations import Destinations
 from orchestrator.output import Output
@@ -11,6 +12,9 @@ from orchestrator.signals.model import AttributeValue, LogRecord, Metric, Profil
 from orchestrator.summary import Summary
 from orchestrator.terminal import Terminal
 from orchestrator.wishes import Wishes
+
+if TYPE_CHECKING:
+    from orchestrator.self_telemetry import SelfTelemetry
 
 __all__ = ("Outlet",)
 
@@ -30,6 +34,8 @@ class Outlet:
         kernel_build_id: str | None = None,
     ) -> None:
         self.terminal = terminal
+        self._otlp = wishes.otlp
+        self._self_telemetry: SelfTelemetry | None = None
         self.destinations = Destinations(wishes, str(resource.get("ebpf.run.id", "")), self.say, give_up)
         is_read_along = not wishes.otlp or wishes.output is not None
         seconds = _FILE_SECONDS if is_read_along else _ENDPOINT_SECONDS
@@ -71,10 +77,40 @@ class Outlet:
         if self._summary is not None:
             self._summary.span(scope, span)
 
+    def watch(self, interval: float) -> None:
+        """Measure delivery, where there is any, every ``interval`` seconds."""
+        if not self.destinations.senders:
+            return
+
+        from orchestrator.delivery_metrics import Destination  # noqa: PLC0415
+        from orchestrator.self_telemetry import SelfTelemetry  # noqa: PLC0415 - the SDK's meter
+
+        pairs = zip(self._otlp, self.destinations.senders, strict=True)
+        destinations = [Destination(settings, number, sender) for number, (settings, sender) in enumerate(pairs)]
+        try:
+            self._self_telemetry = SelfTelemetry(destinations, interval, self.metrics, self.say)
+        except Exception as error:  # what the SDK makes of its own variables, for one: no run is about this
+            self.say(f"there are no metrics of delivery: {type(error).__name__}: {error}")
+
+    def tick(self) -> None:
+        """Send what has waited long enough, and measure if it is time to."""
+        self.output.tick()
+        if self._self_telemetry is not None:
+            self._self_telemetry.tick()
+
+    def flush(self, hurry: Callable[[], bool]) -> None:
+        """Send what waits, and measure for the last time."""
+        self.output.flush()
+        if self._self_telemetry is not None:
+            self._self_telemetry.finish(hurry)
+
     def close(self, hurry: Callable[[], bool]) -> None:
         """Send what is left, for a bounded time or until ``hurry``."""
         self.terminal.progress("sending what is left ...")
-        self.destinations.close(hurry)
+        try:
+            self.output.flush()
+        finally:
+            self.destinations.close(hurry)
         self.terminal.progress("")
 
     def summarize(self, names: list[str]) -> None:

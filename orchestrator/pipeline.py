@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator import __version__, program
+from orchestrator import program
 from orchestrator.catalog import Signal
 from orchestrator.limits import Limits
 from orchestrator.signal_state import SignalState, own_reader
@@ -21,7 +21,7 @@ from orchestrator.signals.rebase import Rebase
 from orchestrator.signals.sampling import Sampler
 from orchestrator.signals.series import MapRecord
 from orchestrator.sink import Sink
-from orchestrator.telemetry import Restarts, SignalCounts, StreamCounts, own_metrics
+from orchestrator.telemetry import OWN_SCOPE, Restarts, SignalCounts, StreamCounts, own_metrics
 from orchestrator.thinning import Thinning
 from parsers.event_lines import Shape
 from parsers.records import (
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ("OWN_SCOPE", "Pipeline")
 
-OWN_SCOPE = Scope("bpftrace-orchestrator", __version__)
 _KEPT_PROBLEMS = 100
 _TICK_NANOSECONDS = 200_000_000
 # 0.23 and later say so of every delete(@m[key]) without such a key; nothing is lost by it.

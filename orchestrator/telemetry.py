@@ -6,11 +6,22 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from orchestrator.signals.model import Metric, NumberPoint
+from orchestrator import __version__
+from orchestrator.signals.model import Metric, NumberPoint, Scope
 from orchestrator.signals.sampling import Thinned
 from orchestrator.signals.stacks import StackCounts
 
-__all__ = ("Restarts", "SignalCounts", "StreamCounts", "own_metrics")
+__all__ = ("DROPPED", "OWN_SCOPE", "Restarts", "SignalCounts", "StreamCounts", "own_metrics")
+
+# Of what we say of ourselves.
+OWN_SCOPE = Scope("bpftrace-orchestrator", __version__)
+# Name, unit and description of what several rooms say a part of.
+DROPPED = (
+    "ebpf_events_dropped_total",
+    "{event}",
+    "Events that the kernel emitted and that were lost, could not be read, came faster than we read, were left out as "
+    "there were too many, or were not delivered",
+)
 
 _ON_THEIR_WAY = 10_000_000_000
 
@@ -100,10 +111,7 @@ def own_metrics(signals: dict[str, SignalCounts], stream: StreamCounts, start: i
             processed,
         ),
         Metric(
-            "ebpf_events_dropped_total",
-            "{event}",
-            "Events that the kernel emitted and that were lost, could not be read, came faster than we read, or were "
-            "left out as there were too many",
+            *DROPPED,
             "counter",
             start,
             time,

@@ -52,6 +52,11 @@ class Backlog:
         return self._size
 
     @property
+    def requests(self) -> int:
+        """Requests in memory."""
+        return len(self._memory)
+
+    @property
     def is_behind(self) -> bool:
         """Whether so much waits, in memory and of this run on disk, that whoever can wait should."""
         return self._size > self._limit // 2 or self._on_disk > self._limit

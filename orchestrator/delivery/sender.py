@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Hashable
+from pathlib import Path
 
 from config.otlp import Signal
 from orchestrator.delivery.backlog import Backlog, Item
@@ -21,9 +22,10 @@ from orchestrator.delivery.transport import Outcome, Request, Status, Transport
 
 __all__ = ("Sender",)
 
-# Why items are lost, besides what spool and ledger have.
-_NO_ROOM, _REFUSED, _REJECTED = "no room", "refused", "rejected"
+# Why items are lost, besides what spool and ledger have; why they were not delivered.
+_NO_ROOM, _REFUSED = "no room", "refused"
 _FATES = {KILLED: "in memory, which are lost", UNANSWERED: "on their way, which may have arrived"}
+_REJECTED, _UNAVAILABLE = "rejected", "unavailable"
 _ATTEMPT_TIMEOUT = 10.0
 _IDLE_SECONDS = 1.0
 _LAST_SECONDS = 2.0
@@ -88,6 +90,21 @@ class Sender(threading.Thread):
     def is_behind(self) -> bool:
         """Whether more waits than should: whoever can wait does so now."""
         return self._backlog.is_behind
+
+    @property
+    def queue(self) -> tuple[int, int]:
+        """What waits in memory: bytes, and requests."""
+        return self._backlog.size, self._backlog.requests
+
+    @property
+    def folder(self) -> Path | None:
+        """Where what cannot be sent waits on disk."""
+        return self._spool.folder if self._spool is not None else None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the receiver was away, and it is not yet time to try again."""
+        return self._backoff.left() > 0
 
     @property
     def is_idle(self) -> bool:
@@ -163,18 +180,28 @@ class Sender(threading.Thread):
         request = item.request
         if outcome.status is Status.ACCEPTED:
             self._reached = True
-            self.counts.sent += request.items - outcome.rejected
-            self.counts.rejected += outcome.rejected
-            if outcome.rejected:
-                self._record(_REJECTED, request.signal, outcome.rejected)
-            self._backlog.done(item)
-            if item.entry is None:
-                self._settle(request)
+            self._count_accepted(request, outcome.rejected)
+            self._forget(item)
+        elif _is_needless(request, outcome):
+            self._forget(item)
         elif self._backlog.refused(item):
             self.counts.refused += request.items
+            self.counts.fail(_REFUSED, request.signal, request.items)
         else:
             self._lose(request, _REFUSED)
         self._mark(None)
+
+    def _count_accepted(self, request: Request, rejected: int) -> None:
+        self.counts.delivered[request.signal] += request.items - rejected
+        if rejected:
+            self.counts.rejected += rejected
+            self.counts.fail(_REJECTED, request.signal, rejected)
+            self._record(_REJECTED, request.signal, rejected)
+
+    def _forget(self, item: Item) -> None:
+        self._backlog.done(item)
+        if item.entry is None:
+            self._settle(item.request)
 
     def _attempt(self, transport: Transport, request: Request) -> Outcome:
         timeout = _ATTEMPT_TIMEOUT
@@ -187,8 +214,8 @@ class Sender(threading.Thread):
             outcome = Outcome(Status.REJECTED, request.items, f"{type(error).__name__}: {error}")
         self.counts.attempts += 1
         self.counts.failures += outcome.status is not Status.ACCEPTED
-        self.counts.seconds += time.monotonic() - began
-        if outcome.message:
+        self.counts.attempt(request.signal, _error_of(outcome), time.monotonic() - began)
+        if outcome.message and not _is_needless(request, outcome):
             shown = outcome.message
             # What a receiver says of a signal that it does not have may hold the number of each request.
             topic = (transport.endpoint, outcome.missing) if outcome.missing else None
@@ -205,11 +232,14 @@ class Sender(threading.Thread):
             return
         with contextlib.suppress(OSError):
             for cause, signals in reap(self._spool.folder).items():
+                for signal, count in signals.items():
+                    self.counts.fail(cause, signal, count)
                 items = ", ".join(f"{count:,} items of {signal}" for signal, count in signals.items())
                 self._say(f"a run that was killed had {items} {_FATES[cause]}")
 
     def _lose(self, request: Request, cause: str) -> None:
         self.counts.lose(cause, request.signal, request.items)
+        self.counts.fail(cause, request.signal, request.items)
         self._record(cause, request.signal, request.items)
         self._settle(request)
 
@@ -227,8 +257,10 @@ class Sender(threading.Thread):
             self._ledger.settle(request.signal, request.items)
 
     def _drop(self, entry: Entry, cause: str) -> None:
-        """Count what the spool has given up, of whichever run it was."""
+        """Count what the spool has given up, of whichever run it was; what was refused has failed before."""
         self.counts.lose(cause, entry.signal, entry.items)
+        if not entry.is_refused:
+            self.counts.fail(cause, entry.signal, entry.items)
         self._record(cause, entry.signal, entry.items)
 
     def _record(self, cause: str, signal: str, items: int) -> None:
@@ -252,6 +284,17 @@ class Sender(threading.Thread):
             return
         self._said.add(topic)
         self._say(message if len(self._said) <= _MOST_SAID else "there is more that is wrong, which is not said")
+
+
+def _is_needless(request: Request, outcome: Outcome) -> bool:
+    """Whether what was refused is nothing that this receiver has a place for, or needs."""
+    return request.optional and outcome.missing == request.signal
+
+
+def _error_of(outcome: Outcome) -> str:
+    if outcome.status is Status.ACCEPTED:
+        return _REJECTED if outcome.rejected else ""
+    return _UNAVAILABLE if outcome.status is Status.RETRYABLE else _REFUSED
 
 
 def _items_of(spool: Spool | None) -> int:

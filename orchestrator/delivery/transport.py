@@ -13,11 +13,15 @@ __all__ = ("Outcome", "Request", "Status", "Transport")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One serialised ``Export*ServiceRequest``, and how many log records, points, spans or profiles it holds."""
+    """One serialised ``Export*ServiceRequest``, and how many log records, points, spans or profiles it holds.
+
+    ``optional``: a receiver that does not have this signal needs none of it.
+    """
 
     signal: Signal
     body: bytes
     items: int
+    optional: bool = False
 
 
 class Status(Enum):

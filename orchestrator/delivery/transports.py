@@ -128,7 +128,8 @@ def unsupported(request: Request, message: str, mend: str = "") -> Outcome:
 def no_endpoint(request: Request) -> Outcome:
     """Only endpoints of other signals were given."""
     variables = f"OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_{request.signal.upper()}_ENDPOINT"
-    return rejected(request, f"no endpoint takes {request.signal}: give --otlp-endpoint, {variables}")
+    message = f"no endpoint takes {request.signal}: give --otlp-endpoint, {variables}"
+    return Outcome(Status.REJECTED, request.items, message, missing=request.signal)
 
 
 def shown_endpoints(settings: OtlpSettings) -> str:

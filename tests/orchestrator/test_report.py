@@ -72,7 +72,7 @@ def mark(pipeline: Pipeline, **times: int) -> None:
 
 def test_no_losses(pipeline: Pipeline) -> None:
     assert losses(pipeline) == []
-    assert not_delivered(DeliveryCounts(sent=5)) == []
+    assert not_delivered(DeliveryCounts(delivered={"logs": 5})) == []
 
 
 def test_lost_events_name_the_signal_and_the_mend(pipeline: Pipeline) -> None:

@@ -352,3 +352,25 @@ def test_a_full_disk_is_no_end_and_losses_are_written_down_once_there_is_room(
         assert read_losses(tmp_path) == {}
     bench.sender.finish(0.1)
     assert read_losses(tmp_path) == {"rejected": {"logs": 1}}
+
+
+NO_LOGS = Outcome(Status.REJECTED, 1, "404 page not found", missing="logs")
+
+
+def test_what_a_receiver_has_no_place_for_and_does_not_need_is_no_loss(tmp_path: Path) -> None:
+    """The audit trail, where only metrics are wanted."""
+    bench = Bench(tmp_path, Receiver(NO_LOGS, REFUSED, TAKEN))
+    for name in ("not needed", "bad", "good"):
+        bench.sender.submit(Request("logs", request(name).body, 1, optional=True))
+    bench.sender.finish(30)
+    assert bench.kept(refused=True) == ["bad"]
+    assert bench.said == ["receiver: no such path"]
+    assert (bench.sender.counts.sent, bench.sender.counts.refused, bench.sender.counts.lost) == (1, 1, {})
+
+
+def test_what_is_needed_and_has_no_place_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Receiver(NO_LOGS))
+    bench.sender.submit(request("needed"))
+    bench.sender.finish(30)
+    assert bench.kept(refused=True) == ["needed"]
+    assert bench.said == ["receiver: 404 page not found"]
