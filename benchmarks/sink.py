@@ -28,6 +28,8 @@ from typing import BinaryIO
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 # An empty message is how both services say that all was taken.
 _TAKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
+# Of the audit trail, which no signal has printed.
+_OWN_SCOPE = "bpftrace-orchestrator"
 _PATHS = {b"/v1/logs", b"/v1/metrics", b"/v1/traces", b"/v1development/profiles"}
 _UNKNOWN = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 _COMPRESSED = b"HTTP/1.1 415 Unsupported Media Type\r\nContent-Length: 0\r\n\r\n"
@@ -118,7 +120,8 @@ def _log_records(body: bytes) -> int:
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # noqa: PLC0415
 
     request = ExportLogsServiceRequest.FromString(body)
-    return sum(len(scope.log_records) for resource in request.resource_logs for scope in resource.scope_logs)
+    scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
+    return sum(len(scope.log_records) for scope in scopes if scope.scope.name != _OWN_SCOPE)
 
 
 def _data_points(body: bytes) -> int:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from orchestrator.audit import Audit, Program
 from orchestrator.catalog import Signal
 from orchestrator.complaints import explain, worth_telling
 from orchestrator.errors import HostError
@@ -41,7 +42,10 @@ _PATIENCE_TIMED, _PATIENCE = 0.5, 0.1
 
 
 class Capture:
-    """A started bpftrace. ``pump`` it often: each call passes on what has come."""
+    """A started bpftrace. ``pump`` it often: each call passes on what has come.
+
+    ``audit``, if it is set, is told how it starts and ends.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,8 @@ class Capture:
         self._stream = OutputStream(version=version, shapes=self.pipeline.shapes)
         self._recorder = recorder
         self._plain: list[str] = []
+        self.audit: Audit | None = None
+        self._is_loaded = self._is_told_to_end = self._has_ended = False
         self.problems: list[str] = []
         self.at_end = False
 
@@ -83,6 +89,8 @@ class Capture:
             # `No probes to attach` comes in plain text on standard output, and is all that some failures say.
             self._plain += [record.line.decode(errors="replace") for record in records if isinstance(record, Unparsed)]
         self.pipeline.feed(records, moment)
+        if (self.pipeline.ready or self.pipeline.ended) and not self.pipeline.as_written:
+            self._tell_loaded()
         if not chunk:
             self.at_end = True
             self.pipeline.close()
@@ -117,9 +125,9 @@ class Capture:
         As long as output comes there is patience: resolving symbols at the end can take long. One that has not begun
         has nothing to say, and may not even have a handler for the signal yet.
         """
+        self._is_told_to_end = True
         if not self.pipeline.ready:
-            self.process.kill()
-            self.process.wait(_GRACE_SECONDS)
+            self.discard()
             return True
         self.process.output.patience = 0.0
         self._close_gate()
@@ -137,8 +145,14 @@ class Capture:
             if time.monotonic() - quiet_since > _GRACE_SECONDS:
                 self.process.kill()
                 killed = True
-        self.process.wait(_GRACE_SECONDS)
+        self._wait(killed=killed)
         return not killed
+
+    def discard(self, *, killed: bool = False) -> None:
+        """End it at once; what it has still to say does not matter. ``killed``: it had to be, and was."""
+        self._is_told_to_end = True
+        self.process.kill()
+        self._wait(killed=killed)
 
     def _close_gate(self) -> None:
         """Let no more events be emitted, and read those that were: what bpftrace reads once it is told to end is lost.
@@ -167,6 +181,8 @@ class Capture:
         deadline = time.monotonic() + seconds
         while not self.at_end and (left := deadline - time.monotonic()) > 0:
             self.pump(left)
+        if not self.at_end:
+            self._tell_loaded()
 
     @property
     def names(self) -> str:
@@ -175,13 +191,45 @@ class Capture:
 
     def ended_well(self) -> bool:
         """Whether a program that has the process for itself has come to its own end, by exit()."""
-        code = self.process.wait(_GRACE_SECONDS)
-        return self.signals[0].manifest.process == "own" and (self.pipeline.ended or code == 0)
+        return self._is_own_end(self._wait())
 
     def failure(self) -> str:
         """Why bpftrace ended by itself, in a sentence."""
+        return self._explain(self._wait())
+
+    def _wait(self, *, killed: bool = False) -> int:
+        """The exit code of what has ended, or must now; the audit trail is told of it once."""
         code = self.process.wait(_GRACE_SECONDS)
+        if self.audit is not None and not self._has_ended:
+            self._has_ended = True
+            self._tell_ended(self.audit, code, killed=killed)
+        return code
+
+    def _tell_loaded(self) -> None:
+        if self.audit is not None and not self._is_loaded:
+            self._is_loaded = True
+            self.audit.loaded(self._program)
+
+    def _tell_ended(self, audit: Audit, code: int, *, killed: bool) -> None:
+        if self._is_told_to_end:
+            audit.ended(self._program, code, "killed" if killed else "stopped")
+        elif self._is_own_end(code):
+            self._tell_loaded()
+            audit.ended(self._program, code, "exited")
+        elif self._is_loaded:
+            audit.ended(self._program, code, "died", self._explain(code))
+        else:
+            audit.failed(self._program, code, self._explain(code))
+
+    def _is_own_end(self, code: int) -> bool:
+        return self.signals[0].manifest.process == "own" and (self.pipeline.ended or code == 0)
+
+    def _explain(self, code: int) -> str:
         return explain([*self._plain, *self.process.stderr], code)
+
+    @property
+    def _program(self) -> Program:
+        return Program([signal.name for signal in self.signals], self.process, self.pipeline.probes)
 
     def told(self) -> list[str]:
         """What bpftrace said on stderr, without the harmless."""
@@ -222,6 +270,7 @@ def start_capture(
     if capture.wait_ready(stopped) or stopped():
         return capture, {}
     if signals[0].manifest.process == "own":
+        capture.failure()  # which the audit trail has then
         # Perhaps it is our part that does not fit; if not, its complaints now stand where its author looks.
         capture = make_capture(launch.start(signals, as_written=True), signals)
         capture.pipeline.as_written = True
@@ -233,7 +282,9 @@ def start_capture(
     if len(signals) == 1:
         raise HostError(f"{signals[0].name} cannot run: {reason}")
     failed = {
-        signal.name: why for signal in signals if (why := _trial(launch, signal, stopped)) is not None and not stopped()
+        signal.name: why
+        for signal in signals
+        if (why := _trial(launch, signal, stopped, capture.audit)) is not None and not stopped()
     }
     good = [signal for signal in signals if signal.name not in failed]
     if not good:
@@ -244,11 +295,11 @@ def start_capture(
     return capture, {**failed, **more}
 
 
-def _trial(launch: Launch, signal: Signal, stopped: Callable[[], bool]) -> str | None:
+def _trial(launch: Launch, signal: Signal, stopped: Callable[[], bool], audit: Audit | None) -> str | None:
     """Why a signal cannot start by itself; None if it can."""
     capture = Capture(launch.start([signal]), [signal], _Nothing())
+    capture.audit = audit
     if capture.wait_ready(stopped) or stopped():
-        capture.process.kill()
-        capture.process.wait(_GRACE_SECONDS)
+        capture.discard()
         return None
     return capture.failure()

@@ -35,6 +35,7 @@ class Destinations:
         self._say, self._give_up = say, give_up
         self.problems: list[str] = []
         self._run = f"{time.time_ns():020d}-{run[:8]}"
+        self.exporters: list[tuple[OtlpSettings, Sender]] = []
         self._routes = [self._start_senders(wishes, otlp) for otlp in wishes.otlp]
         self.senders = list(dict.fromkeys(sender for route in self._routes for sender in route.values()))
         self._file = _open_file(wishes.output, again=wishes.again) if wishes.output or not wishes.otlp else None
@@ -91,6 +92,7 @@ class Destinations:
         transport = open_transport(settings)
         sender = Sender(lambda: transport, self._open_spool(wishes, settings), self._say)
         sender.start()
+        self.exporters.append((settings, sender))
         return sender
 
     def _open_spool(self, wishes: Wishes, settings: OtlpSettings) -> Spool | None:

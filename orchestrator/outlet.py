@@ -34,7 +34,6 @@ class Outlet:
         kernel_build_id: str | None = None,
     ) -> None:
         self.terminal = terminal
-        self._otlp = wishes.otlp
         self._self_telemetry: SelfTelemetry | None = None
         self.destinations = Destinations(wishes, str(resource.get("ebpf.run.id", "")), self.say, give_up)
         is_read_along = not wishes.otlp or wishes.output is not None
@@ -85,8 +84,8 @@ class Outlet:
         from orchestrator.delivery_metrics import Destination  # noqa: PLC0415
         from orchestrator.self_telemetry import SelfTelemetry  # noqa: PLC0415 - the SDK's meter
 
-        pairs = zip(self._otlp, self.destinations.senders, strict=True)
-        destinations = [Destination(settings, number, sender) for number, (settings, sender) in enumerate(pairs)]
+        exporters = self.destinations.exporters
+        destinations = [Destination(settings, number, sender) for number, (settings, sender) in enumerate(exporters)]
         try:
             self._self_telemetry = SelfTelemetry(destinations, interval, self.metrics, self.say)
         except Exception as error:  # what the SDK makes of its own variables, for one: no run is about this

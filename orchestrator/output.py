@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from orchestrator.signals.model import AttributeValue, LogRecord, Metric, Profile, Scope, Span
+from orchestrator.telemetry import OWN_SCOPE
 
 if TYPE_CHECKING:
     from config.otlp import Signal
@@ -63,26 +64,28 @@ class Output:
         self._spans: _Batch[Span] = _Batch(self._send_spans, seconds)
         self._profiles: _Batch[Profile] = _Batch(self._send_profiles, seconds)
         self._batches = (self._records, self._spans, self._profiles)
+        self._own = 0
         self.data_points = 0
 
     @property
     def log_records(self) -> int:
-        """How many were sent."""
-        return self._records.sent
+        """How many were taken from signals; what we say of ourselves is none of them."""
+        return self._records.taken - self._own
 
     @property
     def spans(self) -> int:
-        """How many were sent."""
-        return self._spans.sent
+        """How many were taken."""
+        return self._spans.taken
 
     @property
     def profiles(self) -> int:
-        """How many were sent."""
-        return self._profiles.sent
+        """How many were taken."""
+        return self._profiles.taken
 
     def log(self, scope: Scope, record: LogRecord) -> None:
         """Take one log record."""
         self._target.expect("logs", 1)
+        self._own += scope == OWN_SCOPE
         self._records.add(scope, record)
 
     def events(self, scope: Scope, batch: EventBatch) -> None:
@@ -159,8 +162,9 @@ class Output:
             for half in smaller:
                 self._send(signal, half, encode)
             return
-        request = Request(signal, body, parts.count(items))
-        self._target(request)
+        # A receiver without logs is none for log records, but it may well be one for a run that makes no other ones.
+        is_optional = signal == "logs" and items.keys() == {OWN_SCOPE}
+        self._target(Request(signal, body, parts.count(items), is_optional))
 
 
 class _Batch(Generic[Item]):
@@ -171,13 +175,14 @@ class _Batch(Generic[Item]):
         self._items: dict[Scope, list[Item]] = {}
         self._count = self._size = 0
         self._since = 0.0
-        self.sent = 0
+        self.taken = 0
 
     def add(self, scope: Scope, item: Item, count: int = 1, size: int = _ITEM_BYTES) -> None:
         if not self._count:
             self._since = time.monotonic()
         self._items.setdefault(scope, []).append(item)
         self._count += count
+        self.taken += count
         self._size += size
         if self._size >= _BATCH_BYTES:
             self.flush()
@@ -189,7 +194,6 @@ class _Batch(Generic[Item]):
     def flush(self) -> None:
         if not self._count:
             return
-        items, count = self._items, self._count
+        items = self._items
         self._items, self._count, self._size = {}, 0, 0
-        self.sent += count
         self._send(items)

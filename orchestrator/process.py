@@ -139,13 +139,14 @@ class Drain(threading.Thread):
 class BpftraceProcess:
     """One bpftrace with its pipes drained. Start it from a thread that lives as long as it shall.
 
-    ``limits``: those that it really has.
+    ``limits``: those that it really has. ``program`` is what it was given, ``started`` when, in Unix nanoseconds.
     """
 
     def __init__(
         self, argv: Sequence[str], program: str, environment: Mapping[str, str], limits: Limits = LIMITS
     ) -> None:
         self.limits = limits
+        self.program, self.started = program, time.time_ns()
         try:
             self._process = subprocess.Popen(
                 argv,

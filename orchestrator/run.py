@@ -7,7 +7,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -27,10 +27,10 @@ from orchestrator.terminal import Terminal
 from orchestrator.user import act_as, become
 
 if TYPE_CHECKING:
+    from orchestrator.audit import Audit
     from orchestrator.capture import Capture
     from orchestrator.governor import Governor
     from orchestrator.outlet import Outlet
-    from orchestrator.output import Output
     from orchestrator.recording import Recorder
     from orchestrator.signals.model import AttributeValue
     from orchestrator.sink import Sink
@@ -157,6 +157,7 @@ class _Run:
 
     def execute(self, launch: Launch, processes: Sequence[_Started], record: BinaryIO | None) -> int:
         # bpftrace compiles meanwhile: these imports cost as much as it needs.
+        from orchestrator.audit import Audit  # noqa: PLC0415
         from orchestrator.governor import Governor  # noqa: PLC0415
         from orchestrator.outlet import Outlet  # noqa: PLC0415
         from orchestrator.resource import resource_attributes  # noqa: PLC0415
@@ -165,6 +166,7 @@ class _Run:
         resource = resource_attributes(uuid.uuid4().hex)
         build_id = self._host.kernel_build_id
         outlet = Outlet(self._options.wishes, resource, self._terminal, self._stop.request, build_id)
+        outlet.watch(self._options.interval)
         captures: list[Capture] = []
         try:
             self._terminal.progress("starting bpftrace ...")
@@ -176,15 +178,19 @@ class _Run:
                 lambda name: self._supervisor.drop_signal(name),  # noqa: PLW0108 - there is none yet
                 self._stop.request,
             )
-            captures = self._start(launch, processes, outlet, recorder, version)
+            audit = Audit(outlet.log, launch.path, self._options.values)
+            for name, why in self._failed.items():
+                audit.left_out(name, why)
+            adopt = partial(self._adopt, audit)
+            captures = self._start(launch, processes, _make_capture(outlet, recorder, version, adopt))
             if self._options.user is not None:
                 become(self._options.user)
             for name, why in self._failed.items():
                 outlet.say(f"{name} cannot run: {why}")
-            crew = RunCrew(launch, outlet, partial(recorder, again=True), version, outlet.say, self._governor.adopt)
+            crew = RunCrew(launch, outlet, partial(recorder, again=True), version, outlet.say, adopt)
             supervisor = self._supervisor = Supervisor(captures, crew)
             try:
-                self._trace(supervisor, outlet.output)
+                self._trace(supervisor, outlet)
             finally:
                 captures = supervisor.captures
         finally:
@@ -198,25 +204,15 @@ class _Run:
         self,
         launch: Launch,
         processes: Sequence[_Started],
-        sink: Sink,
-        recorder: _MakeRecorder,
-        version: tuple[int, ...] | None,
+        make_capture: Callable[[BpftraceProcess, Sequence[Signal]], Capture],
     ) -> list[Capture]:
         """Wait for all programs. Raises HostError if none can run."""
-        from orchestrator.capture import Capture, start_capture  # noqa: PLC0415
+        from orchestrator.capture import start_capture  # noqa: PLC0415
 
         captures, reasons = [], []
         for process, signals in processes:
             try:
-                capture, failed = start_capture(
-                    launch,
-                    process,
-                    signals,
-                    lambda started, chosen: self._governor.adopt(
-                        Capture(started, chosen, sink, recorder(chosen, started.limits), version)
-                    ),
-                    self._stop,
-                )
+                capture, failed = start_capture(launch, process, signals, make_capture, self._stop)
             except HostError as error:
                 reasons.append(str(error))
                 self._failed.update({signal.name: str(error).partition(" cannot run: ")[2] for signal in signals})
@@ -227,7 +223,12 @@ class _Run:
             raise HostError("; ".join(reasons))
         return captures
 
-    def _trace(self, supervisor: Supervisor, output: Output) -> None:
+    def _adopt(self, audit: Audit, capture: Capture) -> Capture:
+        """See to a bpftrace that was started: what it takes, and that its start and end are written down."""
+        capture.audit = audit
+        return self._governor.adopt(capture)
+
+    def _trace(self, supervisor: Supervisor, outlet: Outlet) -> None:
         """Pump until it is time to stop, and read the last words."""
         start = time.monotonic()
         self._stop.began = self._stop.began or start
@@ -238,7 +239,7 @@ class _Run:
         shown = 0.0
         while not self._stop() and time.monotonic() < deadline and not supervisor.is_over:
             supervisor.pump(deadline - time.monotonic())
-            output.tick()
+            outlet.tick()
             self._governor.tick()
             if time.monotonic() - shown > _PROGRESS_SECONDS:
                 shown = time.monotonic()
@@ -247,7 +248,7 @@ class _Run:
             notify("STOPPING=1")
         self._governor.close()
         supervisor.finish()
-        output.flush()
+        outlet.flush(self._stop.insisted)
 
     def _progress(self, captures: Sequence[Capture], elapsed: float) -> None:
         total = f"/{self._options.duration:g}" if self._options.duration else ""
@@ -267,6 +268,15 @@ class _Run:
         told += [*governor.told, *left_out(pipelines, governor.why_thinned)]
         well = conclude(pipelines, outlet, [*supervisor.problems, *governor.problems, *own], told)
         return 0 if well and not self._failed else 1
+
+
+def _make_capture(
+    sink: Sink, recorder: _MakeRecorder, version: tuple[int, ...] | None, adopt: Callable[[Capture], Capture]
+) -> Callable[[BpftraceProcess, Sequence[Signal]], Capture]:
+    """What reads each bpftrace that is tried, until one runs."""
+    from orchestrator.capture import Capture  # noqa: PLC0415
+
+    return lambda process, signals: adopt(Capture(process, signals, sink, recorder(signals, process.limits), version))
 
 
 def _version(launch: Launch, processes: Sequence[_Started]) -> tuple[int, ...] | None:

@@ -174,7 +174,7 @@ class Supervised:
         if not self.capture.at_end and self.now() - self._since > _KILL_SECONDS:
             self.capture.abandon()
         if self.capture.at_end:
-            self.capture.process.wait(_KILL_SECONDS)
+            self.capture.discard(killed=True)
             self._failed(self._cause, self._cause)
         return more
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import opentelemetry.semconv._incubating.attributes
 import opentelemetry.semconv._incubating.metrics
@@ -14,9 +16,11 @@ import pytest
 
 from config.manifest import Attribute
 from orchestrator.catalog import load_signal, signal_names
+from orchestrator.delivery_metrics import DURATION, INSTRUMENTS
 from orchestrator.signals.logs import TRUNCATED
 from orchestrator.signals.metrics import OVERFLOW
 
+PAGE = Path(__file__).parents[1] / "docs" / "telemetry.md"
 # Proposed, but not yet part of the conventions: semantic-conventions issue 3682.
 PROPOSED_ATTRIBUTES = {"network.tcp.handshake.role", "network.tcp.retransmit.type"}
 PROPOSED_METRICS = {
@@ -90,6 +94,23 @@ def test_proposals_are_still_proposals() -> None:
     metrics = {metric.name for name in signal_names() for metric in load_signal(name).manifest.metrics.values()}
     assert used - ATTRIBUTES >= PROPOSED_ATTRIBUTES
     assert metrics - METRICS >= PROPOSED_METRICS
+
+
+def test_metrics_of_delivery_are_those_of_the_conventions() -> None:
+    names = {one.name for one in INSTRUMENTS} | {DURATION[0]}
+    assert {name for name in names if not name.startswith(("ebpf.", "ebpf_"))} <= METRICS
+    assert any(name in METRICS for name in names)
+
+
+def test_attributes_of_what_we_say_of_ourselves_are_those_of_the_conventions() -> None:
+    documented = set(re.findall(r"`([a-z]+(?:\.[a-z0-9_]+)+)`", PAGE.read_text()))
+    names = {one.name for one in INSTRUMENTS} | {DURATION[0]}
+    assert {name for name in documented - names if not name.startswith("ebpf.")} <= ATTRIBUTES | METRICS
+
+
+def test_every_metric_of_ours_is_documented() -> None:
+    text = PAGE.read_text()
+    assert [name for name in [*(one.name for one in INSTRUMENTS), DURATION[0]] if f"`{name}`" not in text] == []
 
 
 def test_names_that_the_reader_itself_gives() -> None:

@@ -31,6 +31,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from orchestrator.delivery.spool import read_entries
 from orchestrator.otlp.json_format import to_json
 from orchestrator.spools import spool_folders
+from orchestrator.telemetry import OWN_SCOPE
 from tests.live.conftest import lack
 from tests.tools.profile_rules import check_profiles, profiles_of
 
@@ -101,10 +102,15 @@ class Run:
 
 @dataclass
 class Telemetry:
-    """All that OTLP JSON lines hold; reading them is strict."""
+    """All that OTLP JSON lines hold; reading them is strict.
+
+    ``audit``: the log records of no signal; ``delivery``: the snapshots of what was sent.
+    """
 
     logs: list[tuple[dict[str, Any], LogRecord]] = field(default_factory=list)
+    audit: list[tuple[dict[str, Any], LogRecord]] = field(default_factory=list)
     snapshots: list[dict[str, Metric]] = field(default_factory=list)
+    delivery: list[dict[str, Metric]] = field(default_factory=list)
     profiles: list[ReadProfile] = field(default_factory=list)
     spans: list[tuple[dict[str, Any], Span]] = field(default_factory=list)
     ours: bool = True
@@ -138,23 +144,19 @@ class Telemetry:
         for resource in request.resource_logs:
             self.resources.append(attributes(resource.resource.attributes))
             for scope in resource.scope_logs:
-                self.logs += [(attributes(record.attributes), record) for record in scope.log_records]
+                taken = self.audit if scope.scope.name == OWN_SCOPE.name else self.logs
+                taken += [(attributes(record.attributes), record) for record in scope.log_records]
 
     def _add_metrics(self, line: str) -> None:
         request = json_format.Parse(line, ExportMetricsServiceRequest())
         for resource in request.resource_metrics:
             self.resources.append(attributes(resource.resource.attributes))
-            self.snapshots.append({metric.name: metric for scope in resource.scope_metrics for metric in scope.metrics})
+            found = {metric.name: metric for scope in resource.scope_metrics for metric in scope.metrics}
+            (self.delivery if "ebpf.exporter.queue.size" in found else self.snapshots).append(found)
 
     def total(self, name: str, **wanted: Any) -> int:
         """The sum over the last snapshot's points with these attributes (dots written as ``__``)."""
-        if not self.snapshots or name not in self.snapshots[-1]:
-            return 0
-        return sum(
-            point.as_int
-            for point in self.snapshots[-1][name].sum.data_points
-            if matches(attributes(point.attributes), wanted)
-        )
+        return total(self.snapshots[-1] if self.snapshots else {}, name, **wanted)
 
     def events(self, name: str, **wanted: Any) -> list[tuple[dict[str, Any], LogRecord]]:
         return [(found, log) for found, log in self.logs if log.event_name == name and matches(found, wanted)]
@@ -215,6 +217,12 @@ _IDS = re.compile(r'"(traceId|spanId|parentSpanId|profileId)":"((?:[0-9a-f]{16})
 def in_base64(line: str) -> str:
     """OTLP JSON with its hexadecimal ids as protobuf's own JSON parser wants them."""
     return _IDS.sub(lambda one: f'"{one[1]}":"{base64.b64encode(bytes.fromhex(one[2])).decode()}"', line)
+
+
+def total(snapshot: dict[str, Metric], name: str, **wanted: Any) -> int:
+    """The sum over the points with these attributes, dots written as ``__``."""
+    points = snapshot[name].sum.data_points if name in snapshot else []
+    return sum(point.as_int for point in points if matches(attributes(point.attributes), wanted))
 
 
 def matches(found: dict[str, Any], wanted: dict[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from orchestrator.signals.model import (
     SpanContext,
     ValueType,
 )
+from orchestrator.telemetry import OWN_SCOPE
 
 SCOPE, OTHER = Scope("tcp", "1"), Scope("exec", "1")
 
@@ -111,6 +112,20 @@ def test_log_records_wait_for_a_second(clock: FakeTime) -> None:
     output.log(SCOPE, record())
     output.tick()
     assert len(requests) == 1
+
+
+def test_what_we_say_of_ourselves_is_no_log_record_of_a_signal() -> None:
+    requests = Requests()
+    output = Output({}, requests)
+    output.log(OWN_SCOPE, record())
+    output.flush()
+    output.log(OWN_SCOPE, record())
+    output.log(SCOPE, record())
+    output.flush()
+    assert output.log_records == 1
+    # A receiver without logs needs none where no signal makes any.
+    assert [(request.items, request.optional) for request in requests] == [(1, True), (2, False)]
+    assert requests.expected == {"logs": 3}
 
 
 def test_flush_sends_what_waits_once() -> None:
