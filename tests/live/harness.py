@@ -159,7 +159,8 @@ class Telemetry:
         return total(self.snapshots[-1] if self.snapshots else {}, name, **wanted)
 
     def events(self, name: str, **wanted: Any) -> list[tuple[dict[str, Any], LogRecord]]:
-        return [(found, log) for found, log in self.logs if log.event_name == name and matches(found, wanted)]
+        both = [*self.logs, *self.audit]
+        return [(found, log) for found, log in both if log.event_name == name and matches(found, wanted)]
 
     _READERS: ClassVar = {
         "resourceLogs": _add_logs,

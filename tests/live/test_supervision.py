@@ -157,6 +157,8 @@ def test_a_bpftrace_that_dies_each_time_is_given_up(tmp_path: Path) -> None:
     telemetry = Telemetry.read((tmp_path / "out.jsonl").read_text())
     assert len(telemetry.events("ebpf.bpftrace.ended")) == 4
     assert len(telemetry.events("ebpf.bpftrace.given_up")) == 1
+    ends = telemetry.events("ebpf.program.ended", ebpf__program__end__reason="died")
+    assert [found["process.exit.code"] for found, _ in ends] == [7] * 5
 
 
 def test_nothing_is_started_again_shortly_before_the_end(tmp_path: Path) -> None:
