@@ -77,7 +77,7 @@ def scaled(telemetry: Telemetry) -> int:
 def limit_records(telemetry: Telemetry) -> list[tuple[str, str]]:
     return [
         (found["ebpf.limit.name"], found["ebpf.limit.action"])
-        for found, log in telemetry.logs
+        for found, log in telemetry.audit
         if log.event_name == LIMIT_REACHED
     ]
 
