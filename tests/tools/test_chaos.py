@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tests.tools.chaos.account import Account, make_account
@@ -111,3 +112,16 @@ def test_what_a_run_says() -> None:
 def test_plans_come_from_their_seed() -> None:
     assert draw("1.2", 4.0) == draw("1.2", 4.0)
     assert len({draw(f"1.{number}", 4.0).faults for number in range(50)}) > 20
+
+
+def test_records_of_our_own_may_be_counted_and_not_missing() -> None:
+    assert account([request(1, range(5))], tally={"no room": 7}, own=2).unexplained == 0
+    assert account([request(1, range(5))], tally={"no room": 8}, own=2).unexplained == 3
+    arrived = replace(request(1, range(5)), own=2)
+    assert account([arrived], tally={"no room": 7}, own=2).unexplained == 2
+
+
+def test_records_of_our_own_are_taken_before_a_kill() -> None:
+    more = {"killed_at": 10 * _SECOND, "taken_items": 9, "next_at": 11 * _SECOND}
+    found = account([request(1, range(5))], tally={"killed": 4}, own=1, own_taken=[1], **more)
+    assert (found.unexplained, found.tail) == (0, 2)

@@ -12,6 +12,9 @@ none of the tail may have arrived; and none of it may be older than `_TAIL_SECON
 The last request before a kill may have been taken while its answer was not read any more. Then its items are counted as
 `unanswered`, and have arrived too: `both`. This must be the last request, and all of it.
 
+What was counted as lost may also be log records of orchestrate's own (of each bpftrace that it starts, that began,
+ended, died or was started again): as many as it can have made and that have not arrived, a handful.
+
 A request may arrive twice, as the same bytes, where its answer was lost: its receiver was killed, told to lose it, or
 late; or we were killed before we could act upon it, which can be one request for each kill.
 """
@@ -56,8 +59,10 @@ def make_account(evidence: Evidence) -> Account:
     counted = sum(evidence.tally.values())
     tail, faults = _tail(evidence, list(order), received | rejected)
     # What is missing was counted or is of the tail; what was counted beyond that must have arrived with the last one.
+    own = max(0, evidence.own - sum(request.own for request in evidence.taken))
     both = counted + len(tail) - len(missing)
-    if both not in _in_doubt(evidence):
+    explained = any(0 <= both - doubt <= own for doubt in _in_doubt(evidence))
+    if not explained:
         faults.append(f"{len(missing):,} are missing, {counted:,} counted as lost, and {len(tail):,} are of the tail")
     strangers = received - order.keys()
     if strangers:
@@ -67,7 +72,6 @@ def make_account(evidence: Evidence) -> Account:
     if untold:
         faults.append(f"{abs(untold):,} more were {'rejected than told' if untold > 0 else 'told than rejected'}")
     duplicates, more = _duplicates(evidence)
-    explained = both in _in_doubt(evidence)
     return Account(
         printed=len(order),
         received=len(received),
@@ -95,11 +99,18 @@ def _untold(evidence: Evidence) -> int:
 def _tail(evidence: Evidence, order: Sequence[str], arrived: set[str]) -> tuple[Sequence[str], list[str]]:
     if evidence.killed_at is None or evidence.taken_items is None:
         return (), []
-    tail = order[evidence.taken_items :]
+    tries = [_tail_after(evidence, order, evidence.taken_items - own, arrived) for own in evidence.own_taken]
+    return next((found for found in tries if not found[1]), tries[0])
+
+
+def _tail_after(
+    evidence: Evidence, order: Sequence[str], taken: int, arrived: set[str]
+) -> tuple[Sequence[str], list[str]]:
+    tail = order[taken:]
     faults = []
     if found := arrived.intersection(tail):
         faults.append(f"{len(found):,} arrived that the killed run had not counted as taken")
-    early = evidence.killed_at - _TAIL_SECONDS * 1e9
+    early = (evidence.killed_at or 0) - _TAIL_SECONDS * 1e9
     if old := [sequence for sequence in tail if evidence.printed[sequence] < early]:
         faults.append(f"{len(old):,} were printed more than {_TAIL_SECONDS:g} s before the kill, and not taken")
     return tail, faults
@@ -114,7 +125,7 @@ def _in_doubt(evidence: Evidence) -> set[int]:
     last = before[-1] if before else None
     if last is None or last.digest in again:
         return {0}
-    items = len(last.kept) + len(last.rejected)
+    items = len(last.kept) + len(last.rejected) + last.own
     return {0, items} if items == evidence.tally.get("unanswered") else {0}
 
 

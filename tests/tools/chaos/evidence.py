@@ -28,7 +28,9 @@ class Evidence:
     ``printed``: the sequence numbers in bpftrace's order, and when each was in the copy. ``taken``: requests as they
     came; ``answered``: the numbers of those whose answer was sent in time. ``rejections``: told by our commands that
     came to their end; ``tally``: log records by cause. ``killed_at``: of a killed run, which had taken ``taken_items``.
-    ``next_at``: when the next one of ours began. ``kills``: how often one that was sending was killed.
+    ``next_at``: when the next one of ours began. ``kills``: how often one that was sending was killed. ``own``: how
+    many log records orchestrate can have made of its own, at most; ``own_taken``: how many the killed run had taken, as
+    far as that is known.
     """
 
     printed: Mapping[str, int]
@@ -40,6 +42,8 @@ class Evidence:
     taken_items: int | None = None
     next_at: int = 0
     kills: int = 0
+    own: int = 0
+    own_taken: Sequence[int] = (0,)
 
 
 def printed(folder: Path) -> dict[str, int]:

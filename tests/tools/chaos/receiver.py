@@ -42,7 +42,10 @@ _PARTIAL = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A request that was taken: when (monotonic nanoseconds), and the sequence numbers that were kept or rejected."""
+    """A request that was taken: when (monotonic nanoseconds), and the sequence numbers that were kept or rejected.
+
+    ``own``: how many log records it had besides, which are of orchestrate's own.
+    """
 
     number: str
     at: int
@@ -50,6 +53,7 @@ class Taken:
     digest: str
     kept: list[str]
     rejected: list[str]
+    own: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,20 @@ class Message:
     @property
     def sequences(self) -> list[str]:
         """Of its log records."""
+        return [sequence for record in self._records if (sequence := _sequence(record))]
+
+    @property
+    def own(self) -> int:
+        """How many other log records it has."""
+        return len(self._records) - len(self.sequences)
+
+    @property
+    def _records(self) -> list[LogRecord]:
         if self.path != "/v1/logs":
             return []
         request = ExportLogsServiceRequest.FromString(self.body)
         scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
-        return [sequence for scope in scopes for record in scope.log_records if (sequence := _sequence(record))]
+        return [record for scope in scopes for record in scope.log_records]
 
 
 class Receiver:
@@ -161,7 +174,7 @@ class Receiver:
         refused = set(rejected)
         kept = [sequence for sequence in message.sequences if sequence not in refused]
         digest = hashlib.sha256(message.body).hexdigest()
-        self._write(asdict(Taken(number, time.monotonic_ns(), message.path, digest, kept, rejected)))
+        self._write(asdict(Taken(number, time.monotonic_ns(), message.path, digest, kept, rejected, message.own)))
         return number
 
     def _write(self, entry: object) -> None:

@@ -31,6 +31,9 @@ _FLUSHES = 8
 _SENDING_SECONDS = (0.5, 3.0)
 # A receiver that reads slowly may still have a request of a run that was killed.
 _SLOWEST_SECONDS = 1.0
+# What orchestrate says of each bpftrace in log records of its own: that it was loaded and ended (the audit trail), and
+# of one that dies that it ended and that another was started (orchestrator/supervised.py).
+_OWN_RECORDS = 4
 _WRAPPER = '#!/bin/sh\nexec "{python}" -ISE "{program}" "{bpftrace}" "{folder}" "$@"\n'
 
 
@@ -174,6 +177,8 @@ class _Stage:
     def _mend(self, run: Command) -> None:
         """All is well again; what waits is delivered."""
         self._taken_items = None
+        started = self._started
+        self._own_taken = [1] if started == 1 else list(range((started - 2) * _OWN_RECORDS + 1, started * _OWN_RECORDS))
         if run.killed_at is not None:
             self._taken_items = evidence.taken_by_killed(self._state)
             time.sleep(_SLOWEST_SECONDS)
@@ -195,6 +200,11 @@ class _Stage:
             if self._end("flush", self._flush()) == 0:
                 return
         self._faults.append("flush does not come to an end")
+
+    @property
+    def _started(self) -> int:
+        """How many bpftraces there were."""
+        return len(list(self._copies.glob("*.copy")))
 
     def _send(self) -> Command:
         return self._next_run() if self._plan.next_run else self._flush()
@@ -229,6 +239,8 @@ class _Stage:
                 taken_items=self._taken_items,
                 next_at=self._next_at,
                 kills=self._kills,
+                own=self._started * _OWN_RECORDS,
+                own_taken=self._own_taken,
             )
         )
         return _with_faults(account, self._faults)
