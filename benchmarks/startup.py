@@ -21,9 +21,9 @@ from pathlib import Path
 
 from benchmarks.measure import Spent, median, run
 from config.parameters import resolve_parameters
+from orchestrator.bpftrace.launch import Launch
 from orchestrator.catalog import find_signals
 from orchestrator.host import Host
-from orchestrator.launch import Launch
 
 TARGETS = "tcp,exec"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from orchestrator import bpftrace
+from orchestrator.bpftrace import binary
 from orchestrator.errors import HostError
 from orchestrator.signals.model import AttributeValue, LogRecord, Scope
 from orchestrator.telemetry import OWN_SCOPE
@@ -21,7 +21,7 @@ from parsers.source import probes_used
 
 if TYPE_CHECKING:
     from config.parameters import Value
-    from orchestrator.process import BpftraceProcess
+    from orchestrator.bpftrace.process import BpftraceProcess
 
 __all__ = ("Audit", "Program", "caller")
 
@@ -110,7 +110,7 @@ class Audit:
 
     def _ask_version(self) -> None:
         with contextlib.suppress(HostError):
-            self._version = str(bpftrace.read_version(self._path) or "")
+            self._version = str(binary.read_version(self._path) or "")
 
 
 def caller(environment: Mapping[str, str]) -> dict[str, AttributeValue]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.bpftrace import MINIMUM, Version, capabilities_wanted
+from orchestrator.bpftrace.binary import MINIMUM, Version, capabilities_wanted
 from orchestrator.errors import HostError
 from orchestrator.host import Host
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator import program
+from orchestrator.bpftrace import program
 from orchestrator.catalog import Signal
 from orchestrator.limits import Limits
 from orchestrator.signal_state import SignalState, own_reader

@@ -11,31 +11,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from orchestrator import bpftrace
+from orchestrator.bpftrace import binary
+from orchestrator.bpftrace.launch import Launch
+from orchestrator.bpftrace.process import BpftraceProcess
 from orchestrator.catalog import Signal
 from orchestrator.checks import preflight
 from orchestrator.errors import HostError, UsageError
 from orchestrator.feasibility import reasons_against
 from orchestrator.host import Host
-from orchestrator.launch import Launch
 from orchestrator.limits import Limits
 from orchestrator.notify import notify
 from orchestrator.options import Options
-from orchestrator.process import BpftraceProcess
 from orchestrator.stop import Stop
 from orchestrator.terminal import Terminal
 from orchestrator.user import act_as, become
 
 if TYPE_CHECKING:
     from orchestrator.audit import Audit
-    from orchestrator.capture import Capture
-    from orchestrator.governor import Governor
+    from orchestrator.bpftrace.sudo import Sudo
     from orchestrator.outlet import Outlet
     from orchestrator.recording import Recorder
     from orchestrator.signals.model import AttributeValue
     from orchestrator.sink import Sink
-    from orchestrator.sudo import Sudo
-    from orchestrator.supervisor import Supervisor
+    from orchestrator.supervision.capture import Capture
+    from orchestrator.supervision.governor import Governor
+    from orchestrator.supervision.supervisor import Supervisor
 
 __all__ = ("run_capture",)
 
@@ -52,10 +52,10 @@ class _MakeRecorder(Protocol):
 def run_capture(options: Options, stop: Stop) -> int:
     """Do the run. Raises HostError and OrchestratorError before it has begun; after that all ends in the exit code."""
     terminal = Terminal()
-    path = bpftrace.find_bpftrace(options.bpftrace)
+    path = binary.find_bpftrace(options.bpftrace)
     host = Host()
     sudo = _sudo(options, host, path, terminal, stop)
-    problem = preflight(host, path, None if host.uid == 0 or sudo else bpftrace.read_version(path), sudo=bool(sudo))
+    problem = preflight(host, path, None if host.uid == 0 or sudo else binary.read_version(path), sudo=bool(sudo))
     if problem is not None:
         raise problem
     failed = _cannot_run(options.signals, options, host)
@@ -79,9 +79,9 @@ def run_capture(options: Options, stop: Stop) -> int:
         try:
             return _Run(options, terminal, stop, failed, host).execute(launch, processes, record)
         except HostError:
-            version = bpftrace.read_version(path)
-            if version is not None and version < bpftrace.MINIMUM:
-                raise HostError(f"bpftrace {version} is too old: install {bpftrace.MINIMUM} or newer") from None
+            version = binary.read_version(path)
+            if version is not None and version < binary.MINIMUM:
+                raise HostError(f"bpftrace {version} is too old: install {binary.MINIMUM} or newer") from None
             raise
         finally:
             for process, _ in processes:
@@ -93,7 +93,7 @@ def _sudo(options: Options, host: Host, path: str, terminal: Terminal, stop: Sto
     if not options.sudo or host.uid == 0:
         return None
 
-    from orchestrator.sudo import Sudo  # noqa: PLC0415
+    from orchestrator.bpftrace.sudo import Sudo  # noqa: PLC0415
 
     return Sudo(path, terminal.hint, stop)
 
@@ -120,8 +120,8 @@ def _environment(host: Host, path: str, signals: Sequence[Signal]) -> dict[str, 
     if host.has_btf and host.kernel_version is not None and host.kernel_version < (5, 11):
         found.setdefault("BPFTRACE_BTF", "/sys/kernel/btf/vmlinux")
     if any(signal.manifest.stacks for signal in signals):
-        version = bpftrace.read_version(path)
-        if version is not None and version < bpftrace.KEEPS_SYMBOLS:
+        version = binary.read_version(path)
+        if version is not None and version < binary.KEEPS_SYMBOLS:
             found.setdefault("BPFTRACE_CACHE_USER_SYMBOLS", "1")
     return found
 
@@ -158,10 +158,10 @@ class _Run:
     def execute(self, launch: Launch, processes: Sequence[_Started], record: BinaryIO | None) -> int:
         # bpftrace compiles meanwhile: these imports cost as much as it needs.
         from orchestrator.audit import Audit  # noqa: PLC0415
-        from orchestrator.governor import Governor  # noqa: PLC0415
         from orchestrator.outlet import Outlet  # noqa: PLC0415
         from orchestrator.resource import resource_attributes  # noqa: PLC0415
-        from orchestrator.supervisor import RunCrew, Supervisor  # noqa: PLC0415
+        from orchestrator.supervision.governor import Governor  # noqa: PLC0415
+        from orchestrator.supervision.supervisor import RunCrew, Supervisor  # noqa: PLC0415
 
         resource = resource_attributes(uuid.uuid4().hex)
         build_id = self._host.kernel_build_id
@@ -207,7 +207,7 @@ class _Run:
         make_capture: Callable[[BpftraceProcess, Sequence[Signal]], Capture],
     ) -> list[Capture]:
         """Wait for all programs. Raises HostError if none can run."""
-        from orchestrator.capture import start_capture  # noqa: PLC0415
+        from orchestrator.supervision.capture import start_capture  # noqa: PLC0415
 
         captures, reasons = [], []
         for process, signals in processes:
@@ -274,7 +274,7 @@ def _make_capture(
     sink: Sink, recorder: _MakeRecorder, version: tuple[int, ...] | None, adopt: Callable[[Capture], Capture]
 ) -> Callable[[BpftraceProcess, Sequence[Signal]], Capture]:
     """What reads each bpftrace that is tried, until one runs."""
-    from orchestrator.capture import Capture  # noqa: PLC0415
+    from orchestrator.supervision.capture import Capture  # noqa: PLC0415
 
     return lambda process, signals: adopt(Capture(process, signals, sink, recorder(signals, process.limits), version))
 
@@ -284,7 +284,7 @@ def _version(launch: Launch, processes: Sequence[_Started]) -> tuple[int, ...] |
     if not any(signal.manifest.process == "own" for _, signals in processes for signal in signals):
         return None
     with contextlib.suppress(HostError):
-        return bpftrace.read_version(launch.path)
+        return binary.read_version(launch.path)
     return None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from orchestrator.bpftrace import Version
+    from orchestrator.bpftrace.binary import Version
     from orchestrator.checks import Check
 
 __all__ = ("add_arguments", "run")
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _bpftrace(given: str | None) -> tuple[str | None, Version | None, str]:
     """Where it is, which one, and why that is not known."""
-    from orchestrator.bpftrace import find_bpftrace, read_version  # noqa: PLC0415
+    from orchestrator.bpftrace.binary import find_bpftrace, read_version  # noqa: PLC0415
     from orchestrator.errors import HostError  # noqa: PLC0415
 
     found = None

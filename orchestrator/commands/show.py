@@ -27,9 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the manifest's meaning as comments, then the rendered program: the whole is a bpftrace program."""
     from config.dump import as_yaml  # noqa: PLC0415
     from config.parameters import resolve_parameters  # noqa: PLC0415
+    from orchestrator.bpftrace.launch import Launch  # noqa: PLC0415
     from orchestrator.catalog import load_signal  # noqa: PLC0415
     from orchestrator.host import Host  # noqa: PLC0415
-    from orchestrator.launch import Launch  # noqa: PLC0415
     from orchestrator.options import read_assignments  # noqa: PLC0415
 
     signal = load_signal(arguments.signal)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.governor import LIMIT_REACHED
-from orchestrator.policy import CPU_SECONDS
 from orchestrator.signals.sampling import ADJUSTED_COUNT
-from orchestrator.supervised import RESTARTED
+from orchestrator.supervision.governor import LIMIT_REACHED
+from orchestrator.supervision.policy import CPU_SECONDS
+from orchestrator.supervision.supervised import RESTARTED
 from tests.live.harness import TIMEOUT, Run, Telemetry, attributes
 
 LOAD = Path(__file__).parents[2] / "benchmarks"

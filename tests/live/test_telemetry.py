@@ -14,7 +14,7 @@ import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from orchestrator.bpftrace import read_version
+from orchestrator.bpftrace.binary import read_version
 from tests.live.conftest import Collector
 from tests.live.harness import TIMEOUT, Run, Telemetry, attributes, total
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.bpftrace import find_bpftrace
+from orchestrator.bpftrace.binary import find_bpftrace
 from tests.tools.survey import Bpftrace, Finding, examine
 
 # What starts on every kernel that the live tests can run on: tracepoints, profiles and functions of libc and libssl.

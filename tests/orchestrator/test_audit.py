@@ -15,10 +15,10 @@ import pytest
 
 from config.manifest import Manifest
 from orchestrator.audit import Audit, caller
-from orchestrator.capture import Capture
+from orchestrator.bpftrace.process import BpftraceProcess
 from orchestrator.catalog import Signal
-from orchestrator.process import BpftraceProcess
 from orchestrator.signals.model import LogRecord
+from orchestrator.supervision.capture import Capture
 from tests.orchestrator.collecting import Collected
 
 OWN = Signal("mine", Path("mine.bt"), "", Manifest(summary="Mine", process="own"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.bpftrace import Version
+from orchestrator.bpftrace.binary import Version
 from orchestrator.checks import Check, host_checks, preflight
 from orchestrator.endpoint import endpoint_check
 from orchestrator.host import Host

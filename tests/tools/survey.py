@@ -29,8 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.durations import parse_duration
-from orchestrator.bpftrace import find_bpftrace, read_version
-from orchestrator.complaints import explain
+from orchestrator.bpftrace.binary import find_bpftrace, read_version
+from orchestrator.bpftrace.complaints import explain
 from tests.live.harness import Run
 from tests.tools import workloads
 from tests.tools.arrived import Arrived, Event, Printed, missing, seen, untrue

@@ -30,7 +30,7 @@ from tests.tools.chaos.receiver import Taken
 
 __all__ = ("Account", "make_account")
 
-# How long bytes may lie before we look at them (orchestrator/capture.py: 0.5 s), on a machine that is busy.
+# How long bytes may lie before we look at them (orchestrator/supervision/capture.py: 0.5 s), on a machine that is busy.
 _TAIL_SECONDS = 2.0
 
 

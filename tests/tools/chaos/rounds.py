@@ -32,7 +32,7 @@ _SENDING_SECONDS = (0.5, 3.0)
 # A receiver that reads slowly may still have a request of a run that was killed.
 _SLOWEST_SECONDS = 1.0
 # What orchestrate says of each bpftrace in log records of its own: that it was loaded and ended (the audit trail), and
-# of one that dies that it ended and that another was started (orchestrator/supervised.py).
+# of one that dies that it ended and that another was started (orchestrator/supervision/supervised.py).
 _OWN_RECORDS = 4
 _WRAPPER = '#!/bin/sh\nexec "{python}" -ISE "{program}" "{bpftrace}" "{folder}" "$@"\n'
 

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from config.manifest import Manifest
-from orchestrator.capture import Capture
+from orchestrator.bpftrace.process import BpftraceProcess
 from orchestrator.catalog import Signal
-from orchestrator.process import BpftraceProcess
 from orchestrator.recording import Recorder, read_line
 from orchestrator.signals.clock import Moment
+from orchestrator.supervision.capture import Capture
 from tests.orchestrator.collecting import Collected
 
 OWN = Signal("mine", Path("mine.bt"), "", Manifest(summary="Mine", process="own"))

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.bpf import describe
 from orchestrator.signals.model import Metric, NumberPoint
+from orchestrator.supervision.bpf import describe
 
 __all__ = (
     "BpftraceUsage",

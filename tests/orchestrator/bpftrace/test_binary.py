@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pytest_subprocess import FakeProcess
 
-from orchestrator import bpftrace, complaints
-from orchestrator.bpftrace import Version
+from orchestrator.bpftrace import binary, complaints
+from orchestrator.bpftrace.binary import Version
 from orchestrator.errors import HostError
 
 RLIMIT = (
@@ -34,20 +34,20 @@ def executable(path: Path) -> Path:
 
 def test_find_takes_the_given_path(tmp_path: Path) -> None:
     path = str(executable(tmp_path / "mine"))
-    assert bpftrace.find_bpftrace(path) == path
+    assert binary.find_bpftrace(path) == path
 
 
 def test_find_looks_into_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = executable(tmp_path / "bin" / "bpftrace")
     monkeypatch.setenv("PATH", str(path.parent))
-    assert bpftrace.find_bpftrace(None) == str(path)
+    assert binary.find_bpftrace(None) == str(path)
 
 
 def test_find_looks_beyond_the_short_path_of_cron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = executable(tmp_path / "sbin" / "bpftrace")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(bpftrace, "_ALSO_IN", str(path.parent))
-    assert bpftrace.find_bpftrace(None) == str(path)
+    monkeypatch.setattr(binary, "_ALSO_IN", str(path.parent))
+    assert binary.find_bpftrace(None) == str(path)
 
 
 @pytest.mark.parametrize("mode", [None, 0o644])
@@ -56,7 +56,7 @@ def test_find_refuses_a_path_that_cannot_be_executed(tmp_path: Path, mode: int |
     if mode is not None:
         path.touch(mode)
     with pytest.raises(HostError, match=r"bpftrace is not an executable file: give .*--bpftrace"):
-        bpftrace.find_bpftrace(str(path))
+        binary.find_bpftrace(str(path))
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_find_names_the_package_manager_of_this_host(
 ) -> None:
     executable(tmp_path / tool)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(bpftrace, "_ALSO_IN", "")
+    monkeypatch.setattr(binary, "_ALSO_IN", "")
     with pytest.raises(HostError) as caught:
-        bpftrace.find_bpftrace(None)
+        binary.find_bpftrace(None)
     assert str(caught.value) == mend
     assert caught.value.exit_code == 3
 
@@ -98,51 +98,51 @@ def test_find_names_the_package_manager_of_this_host(
     ],
 )
 def test_parse_version(text: str, version: Version | None) -> None:
-    assert bpftrace.parse_version(text) == version
+    assert binary.parse_version(text) == version
 
 
 def test_versions_compare_as_numbers() -> None:
-    assert Version(0, 9, 4) < bpftrace.MINIMUM <= Version(0, 17, 0) < Version(0, 17, 1)
+    assert Version(0, 9, 4) < binary.MINIMUM <= Version(0, 17, 0) < Version(0, 17, 1)
     assert str(Version(0, 17, 0)) == "0.17.0"
 
 
 def test_read_version_runs_the_binary(fp: FakeProcess) -> None:
     fp.register(["/usr/bin/bpftrace", "--version"], stdout="bpftrace v0.23.2\n")
-    assert bpftrace.read_version("/usr/bin/bpftrace") == Version(0, 23, 2)
+    assert binary.read_version("/usr/bin/bpftrace") == Version(0, 23, 2)
 
 
 def test_read_version_runs_the_binary_once(fp: FakeProcess) -> None:
     fp.register(["/opt/bpftrace", "--version"], stdout="bpftrace v0.23.2\n")
-    assert [bpftrace.read_version("/opt/bpftrace") for _ in range(3)] == [Version(0, 23, 2)] * 3
+    assert [binary.read_version("/opt/bpftrace") for _ in range(3)] == [Version(0, 23, 2)] * 3
     assert fp.call_count(["/opt/bpftrace", "--version"]) == 1
 
 
 def test_read_version_of_something_else_is_unknown(fp: FakeProcess) -> None:
     fp.register(["/bin/true", "--version"], stdout="true (GNU coreutils) 9.1\n")
     fp.register(["/bin/false", "--version"], stdout="v0.27.1", returncode=1)
-    assert bpftrace.read_version("/bin/true") is None
-    assert bpftrace.read_version("/bin/false") is None
+    assert binary.read_version("/bin/true") is None
+    assert binary.read_version("/bin/false") is None
 
 
 def test_read_version_does_not_wait_for_ever(tmp_path: Path) -> None:
     path = executable(tmp_path / "bpftrace")
     path.write_text("#!/bin/sh\nexec sleep 60\n")
     with pytest.raises(HostError, match=r"--version gave no answer in 0\.1 s"):
-        bpftrace.read_version(str(path), timeout=0.1)
+        binary.read_version(str(path), timeout=0.1)
 
 
 def test_read_version_of_a_file_for_another_machine(tmp_path: Path) -> None:
     path = executable(tmp_path / "bpftrace")
     path.write_bytes(b"\x7fELF nonsense")
     with pytest.raises(HostError, match="cannot be run"):
-        bpftrace.read_version(str(path))
+        binary.read_version(str(path))
 
 
 # --- environment ---
 
 
 def test_environment_sets_the_names_of_all_versions() -> None:
-    assert bpftrace.environment({"HOME": "/root"}, strings=200, map_keys=4096, pages=512) == {
+    assert binary.environment({"HOME": "/root"}, strings=200, map_keys=4096, pages=512) == {
         "HOME": "/root",
         "BPFTRACE_STRLEN": "200",
         "BPFTRACE_MAX_STRLEN": "200",
@@ -154,7 +154,7 @@ def test_environment_sets_the_names_of_all_versions() -> None:
 
 def test_environment_leaves_what_the_user_set() -> None:
     base = {"BPFTRACE_STRLEN": "64", "BPFTRACE_PERF_RB_PAGES": "16", "BPFTRACE_MAX_MAP_KEYS": "9"}
-    result = bpftrace.environment(base, strings=200, map_keys=4096, pages=512)
+    result = binary.environment(base, strings=200, map_keys=4096, pages=512)
     # 0.27 reads the new name only: the user's 64 must reach it too
     assert (result["BPFTRACE_STRLEN"], result["BPFTRACE_MAX_STRLEN"]) == ("64", "64")
     assert (result["BPFTRACE_MAP_KEYS_MAX"], result["BPFTRACE_MAX_MAP_KEYS"]) == ("9", "9")
@@ -164,7 +164,7 @@ def test_environment_leaves_what_the_user_set() -> None:
 
 def test_environment_leaves_the_strings_of_a_strangers_program_alone() -> None:
     """They share the stack with all else that it has there."""
-    assert bpftrace.environment({"HOME": "/root"}, strings=None, map_keys=4096, pages=512) == {
+    assert binary.environment({"HOME": "/root"}, strings=None, map_keys=4096, pages=512) == {
         "HOME": "/root",
         "BPFTRACE_MAP_KEYS_MAX": "4096",
         "BPFTRACE_MAX_MAP_KEYS": "4096",
@@ -174,7 +174,7 @@ def test_environment_leaves_the_strings_of_a_strangers_program_alone() -> None:
 
 @pytest.mark.parametrize("name", ["BPFTRACE_STRLEN", "BPFTRACE_MAX_STRLEN"])
 def test_environment_gives_the_users_own_size_of_strings_to_every_version(name: str) -> None:
-    result = bpftrace.environment({name: "64"}, strings=None, map_keys=4096, pages=512)
+    result = binary.environment({name: "64"}, strings=None, map_keys=4096, pages=512)
     assert (result.get("BPFTRACE_STRLEN"), result.get("BPFTRACE_MAX_STRLEN")) == ("64", "64")
 
 
@@ -204,7 +204,7 @@ UPROBE = ["uprobe:/lib/libc.so.6:malloc"]
 def test_capabilities_wanted(
     version: Version | None, uid: int, probes: list[str], wanted: tuple[bool, tuple[str, ...]]
 ) -> None:
-    assert bpftrace.capabilities_wanted(version, uid, probes) == wanted
+    assert binary.capabilities_wanted(version, uid, probes) == wanted
 
 
 # --- worth_telling ---

@@ -10,14 +10,14 @@ from typing import Any, cast
 import pytest
 
 from config.settings import ResourceLimits
-from orchestrator import governor as module
-from orchestrator.capture import Capture
 from orchestrator.catalog import load_signal
-from orchestrator.governor import LIMIT_REACHED, Governor
 from orchestrator.limits import Limits
 from orchestrator.pipeline import OWN_SCOPE, Pipeline
-from orchestrator.policy import AtLimit
 from orchestrator.signals.clock import Moment
+from orchestrator.supervision import governor as module
+from orchestrator.supervision.capture import Capture
+from orchestrator.supervision.governor import LIMIT_REACHED, Governor
+from orchestrator.supervision.policy import AtLimit
 from parsers.records import Value
 from tests.orchestrator.collecting import Collected
 

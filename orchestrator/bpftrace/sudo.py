@@ -19,12 +19,12 @@ import termios
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from orchestrator.bpftrace import Version, read_version
+from orchestrator.bpftrace.binary import Version, read_version
+from orchestrator.bpftrace.process import BpftraceProcess
+from orchestrator.bpftrace.pseudo_terminal import open_keyboard
+from orchestrator.bpftrace.terminal_process import TerminalProcess
 from orchestrator.errors import HostError
 from orchestrator.limits import LIMITS, Limits, usual_limits
-from orchestrator.process import BpftraceProcess
-from orchestrator.pseudo_terminal import open_keyboard
-from orchestrator.terminal_process import TerminalProcess
 
 __all__ = ("Sudo", "SudoProcess")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.pseudo_terminal import PseudoTerminal
+from orchestrator.bpftrace.pseudo_terminal import PseudoTerminal
 
 ASK = """
 stty -echo </dev/tty; printf 'password: ' >/dev/tty

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.pulse import Pulse
+from orchestrator.supervision.pulse import Pulse
 
 
 class Watch:

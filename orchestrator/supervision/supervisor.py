@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.capture import Capture
+from orchestrator.bpftrace.launch import Launch
 from orchestrator.catalog import Signal
-from orchestrator.launch import Launch
 from orchestrator.limits import Limits
 from orchestrator.recording import Recorder
 from orchestrator.sink import Sink
-from orchestrator.supervised import Supervised
+from orchestrator.supervision.capture import Capture
+from orchestrator.supervision.supervised import Supervised
 
 __all__ = ("RunCrew", "Supervisor")
 

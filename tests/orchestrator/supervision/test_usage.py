@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import usage
-from orchestrator.bpf import Program
-from orchestrator.usage import BpftraceUsage, ProcessReader, ProgramUsage, usage_metrics
+from orchestrator.supervision import usage
+from orchestrator.supervision.bpf import Program
+from orchestrator.supervision.usage import BpftraceUsage, ProcessReader, ProgramUsage, usage_metrics
 from tests.orchestrator.collecting import numbers
 
 TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.bpftrace import read_version
+from orchestrator.bpftrace.binary import read_version
+from orchestrator.bpftrace.process import BpftraceProcess
+from orchestrator.bpftrace.sudo import Sudo
 from orchestrator.errors import HostError
 from orchestrator.limits import LIMITS, Limits
-from orchestrator.process import BpftraceProcess
-from orchestrator.sudo import Sudo
 
 # Without a terminal to ask at: these tests run where there may be one. Variables come before the command, as in sudo.
 SUDO = """\

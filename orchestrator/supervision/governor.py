@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.bpf import count_run_time
 from orchestrator.pipeline import OWN_SCOPE
-from orchestrator.policy import Decision, Policy, Reading, costliest
 from orchestrator.signals.model import LogRecord, Metric, Scope
 from orchestrator.signals.sampling import Sampler
-from orchestrator.usage import (
+from orchestrator.supervision.bpf import count_run_time
+from orchestrator.supervision.policy import Decision, Policy, Reading, costliest
+from orchestrator.supervision.usage import (
     BpftraceUsage,
     ProcessReader,
     overhead_metrics,
@@ -26,7 +26,7 @@ from orchestrator.usage import (
 
 if TYPE_CHECKING:
     from config.settings import ResourceLimits
-    from orchestrator.capture import Capture
+    from orchestrator.supervision.capture import Capture
 
 __all__ = ("LIMIT_REACHED", "LIMIT_RESTORED", "Governor")
 

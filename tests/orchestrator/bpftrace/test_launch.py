@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from config.manifest import Manifest, Metric
+from orchestrator.bpftrace.launch import Launch
+from orchestrator.bpftrace.process import BpftraceProcess
 from orchestrator.catalog import Signal, load_signal
-from orchestrator.launch import Launch
 from orchestrator.limits import LIMITS
-from orchestrator.process import BpftraceProcess
 
 TELL = """\
 #!/bin/sh

@@ -6,10 +6,10 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+from orchestrator.bpftrace.process import BpftraceProcess
+from orchestrator.bpftrace.pseudo_terminal import PseudoTerminal
 from orchestrator.errors import HostError
 from orchestrator.limits import LIMITS, Limits
-from orchestrator.process import BpftraceProcess
-from orchestrator.pseudo_terminal import PseudoTerminal
 from orchestrator.user import go_back
 
 __all__ = ("TerminalProcess",)

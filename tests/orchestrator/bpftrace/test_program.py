@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from config.parameters import Assignment, resolve_parameters
+from orchestrator.bpftrace.program import MARK, PRINTING, READY_MAP, has_intervals, instrument, join_programs
 from orchestrator.catalog import find_signals
 from orchestrator.host import Host
-from orchestrator.program import MARK, PRINTING, READY_MAP, has_intervals, instrument, join_programs
 from parsers.source import map_names, probes_used
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.policy import (
+from orchestrator.supervision.policy import (
     CPU_SECONDS,
     LEAST_FACTOR,
     STEP_SECONDS,

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from orchestrator.capture import Capture
 from orchestrator.catalog import Signal
 from orchestrator.errors import HostError
 from orchestrator.pipeline import OWN_SCOPE
-from orchestrator.pulse import Pulse
 from orchestrator.report import losses
 from orchestrator.signals.model import AttributeValue, LogRecord
 from orchestrator.sink import Sink
+from orchestrator.supervision.capture import Capture
+from orchestrator.supervision.pulse import Pulse
 from orchestrator.telemetry import Restarts
 
 __all__ = ("ENDED", "GIVEN_UP", "RESTARTED", "Crew", "Patience", "Supervised", "end")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.bpftrace.process import GAP, BpftraceProcess, Drain
 from orchestrator.errors import HostError
-from orchestrator.process import GAP, BpftraceProcess, Drain
 
 
 class Pipe:

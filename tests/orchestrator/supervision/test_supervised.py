@@ -12,12 +12,12 @@ from typing import ClassVar
 import pytest
 
 from config.manifest import Manifest
-from orchestrator.capture import Capture
+from orchestrator.bpftrace.process import BpftraceProcess
 from orchestrator.catalog import Signal
 from orchestrator.errors import HostError
 from orchestrator.pipeline import OWN_SCOPE
-from orchestrator.process import BpftraceProcess
-from orchestrator.supervised import ENDED, GIVEN_UP, RESTARTED, Patience, Supervised
+from orchestrator.supervision.capture import Capture
+from orchestrator.supervision.supervised import ENDED, GIVEN_UP, RESTARTED, Patience, Supervised
 from tests.orchestrator.collecting import Collected, values
 
 ONE, TWO = (Signal(name, Path(f"{name}.bt"), "", Manifest(summary=name)) for name in ("one", "two"))

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.bpftrace import environment
+from orchestrator.bpftrace.binary import environment
+from orchestrator.bpftrace.process import BpftraceProcess
+from orchestrator.bpftrace.program import has_intervals, instrument, join_programs
+from orchestrator.bpftrace.terminal_process import TerminalProcess
 from orchestrator.catalog import Signal
 from orchestrator.limits import LIMITS
-from orchestrator.process import BpftraceProcess
-from orchestrator.program import has_intervals, instrument, join_programs
-from orchestrator.terminal_process import TerminalProcess
 
 if TYPE_CHECKING:
-    from orchestrator.sudo import Sudo
+    from orchestrator.bpftrace.sudo import Sudo
 
 __all__ = ("Launch",)
 

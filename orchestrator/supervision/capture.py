@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.audit import Audit, Program
+from orchestrator.bpftrace.complaints import explain, worth_telling
+from orchestrator.bpftrace.launch import Launch
+from orchestrator.bpftrace.process import GAP, BpftraceProcess
+from orchestrator.bpftrace.program import STOP_SIGNAL
 from orchestrator.catalog import Signal
-from orchestrator.complaints import explain, worth_telling
 from orchestrator.errors import HostError
-from orchestrator.launch import Launch
 from orchestrator.pipeline import Pipeline
-from orchestrator.process import GAP, BpftraceProcess
-from orchestrator.program import STOP_SIGNAL
 from orchestrator.signals.clock import Clock
 from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
