@@ -2,63 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from orchestrator.bpftrace.launch import Launch
-from orchestrator.catalog import Signal
-from orchestrator.limits import Limits
-from orchestrator.recording import Recorder
-from orchestrator.sink import Sink
 from orchestrator.supervision.capture import Capture
-from orchestrator.supervision.supervised import Supervised
+from orchestrator.supervision.supervised import Crew, Supervised
 
-__all__ = ("RunCrew", "Supervisor")
+__all__ = ("Supervisor",)
 
 _PUMP_SECONDS = 0.2
 _TURN_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class RunCrew:
-    """How the bpftraces of a run are started again. ``recorder``: what goes on with the recording, if there is one.
-
-    ``version``: that of bpftrace, where it matters. ``adopt`` holds a capture to the limits of the run.
-    """
-
-    launch: Launch
-    sink: Sink
-    recorder: Callable[[Sequence[Signal], Limits], Recorder | None]
-    version: tuple[int, ...] | None
-    say: Callable[[str], None]
-    adopt: Callable[[Capture], Capture]
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two snapshots."""
-        return self.launch.interval
-
-    def begin(self, signals: Sequence[Signal], *, as_written: bool) -> Capture:
-        """Start a bpftrace. Raises HostError."""
-        process = self.launch.start(signals, as_written=as_written)
-        try:
-            recorder, problems = self.recorder(signals, process.limits), []
-        except OSError as error:
-            recorder, problems = None, [f"the recording ends early: {error.strerror}"]
-        capture = self.adopt(Capture(process, signals, self.sink, recorder, self.version))
-        capture.pipeline.as_written = as_written
-        capture.problems += problems
-        return capture
-
-    def marks_snapshots(self, signals: Sequence[Signal]) -> bool:
-        """Whether their program tells of each snapshot."""
-        return self.launch.has_intervals(signals)
-
-
 class Supervisor:
     """Pump it until the time is over or nothing runs any more, then finish it."""
 
-    def __init__(self, captures: Sequence[Capture], crew: RunCrew) -> None:
+    def __init__(self, captures: Sequence[Capture], crew: Crew) -> None:
         self._all = [Supervised(capture, crew) for capture in captures]
 
     def end_at(self, deadline: float) -> None:
