@@ -112,7 +112,7 @@ CONFIG = b"CONFIG_BPF=y\n# CONFIG_KPROBES is not set\nCONFIG_HZ=250\nCONFIG_UPRO
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("proc/config.gz", gzip.compress(CONFIG)),
+        ("proc/config.gz", gzip.compress(CONFIG, mtime=0)),
         (f"boot/config-{RELEASE}", CONFIG),
         (f"lib/modules/{RELEASE}/config", CONFIG),
     ],
