@@ -33,7 +33,7 @@ _NO_RUN = "flush"
 
 
 def flush(arguments: argparse.Namespace) -> int:
-    """Send all; 0 if nothing is left, else 1. Raises ConfigError and UsageError."""
+    """Send all; 0 if nothing is left or lost, else 1. Raises ConfigError, UsageError and PermissionError."""
     if arguments.otlp_protocol and not arguments.otlp_endpoint:
         raise UsageError("--otlp-protocol goes with --otlp-endpoint; without both each request goes where it was to go")
     settings = load_run_settings(arguments.config, read_trusted)
@@ -74,25 +74,31 @@ class _Flush:
         self._terminal.say(f"orchestrate: {message}")
 
     def send(self, folder: Path, settings: OtlpSettings) -> int:
-        """Send the requests of a destination; returns how many are left, those that it refused now included."""
+        """Send the requests of a destination; returns how many are left, and all that was refused or lost now."""
         spool = Spool(folder, _NO_RUN, self._limits)
+        sender = Sender(lambda: transport, spool, self.say, everyones=True)  # which counts what is too old from here on
         if self._refused:
             spool.restore()
         if not (waiting := len(spool.waiting())):
-            return 0
+            return self._tell_losses(sender)
         transport = open_transport(settings)
         if not spool.lock():
             self.say(f"{transport.endpoint}: another process is sending what waits for it")
-            return waiting
-        sender = Sender(lambda: transport, spool, self.say, everyones=True)
+            return waiting + self._tell_losses(sender)
         sender.start()
         _wait(sender, self.stop)
         sender.finish(0.0)
-        for loss in undelivered(sender):
-            self.say(loss)
+        lost = self._tell_losses(sender)
         left = len(spool.waiting())
         self.say(f"{transport.endpoint}: {sender.counts.sent:,} delivered; {left:,} requests still wait")
-        return left + sender.counts.refused
+        return left + lost
+
+    def _tell_losses(self, sender: Sender) -> int:
+        """Say what did not arrive; how many kinds of loss there are."""
+        losses = undelivered(sender)
+        for loss in losses:
+            self.say(loss)
+        return len(losses)
 
 
 def _wait(sender: Sender, stop: Stop) -> None:

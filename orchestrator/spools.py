@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +62,9 @@ def open_spool(directory: Path, limits: SpoolLimits, settings: OtlpSettings, run
 
 
 def spool_folders(directory: Path) -> list[tuple[Path, About]]:
-    """The folders of all destinations that there ever were."""
+    """The folders of all destinations that there ever were. Raises PermissionError if that is not for us to see."""
+    if directory.exists() and not os.access(directory, os.R_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "only its owner can read it", str(directory))
     found = []
     for path in sorted(directory.glob("*/" + _ABOUT)):
         with contextlib.suppress(OSError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ def run(arguments: argparse.Namespace) -> int:
     from orchestrator.trust import read_trusted  # noqa: PLC0415
 
     wish = spool_wish(load_run_settings(arguments.config, read_trusted), arguments.config)
-    if wish.directory.exists() and not os.access(wish.directory, os.R_OK | os.X_OK):
-        raise PermissionError(13, "only its owner can read it", str(wish.directory))
     described = [_describe(folder, about) for folder, about in spool_folders(wish.directory)]
     if arguments.json:
         import json  # noqa: PLC0415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,24 @@ def test_the_spool_may_be_named_by_the_file(tmp_path: Path, capsys: pytest.Captu
     open_spool(tmp_path / "elsewhere", SpoolLimits(1 << 20, 3600.0), keep_in, RUN).add(request("a"), 1)
     assert main(["spool", "--config", str(tmp_path / "c.yaml")]) == 0
     assert "waiting: 1 requests: 1 of logs" in capsys.readouterr().out
+
+
+def test_what_is_too_old_to_be_sent_is_counted_and_no_success(
+    state_directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = keep(state_directory, "http://127.0.0.1:9", "old")
+    os.utime(next(folder.glob("*.otlp")), (1, 1))
+    assert main(["flush"]) == 1
+    assert "1 log records were lost (too old" in capsys.readouterr().err
+    (one,) = shown(capsys)
+    assert one["lost"] == {"too old": {"logs": 1}}
+
+
+@pytest.mark.parametrize("command", ["flush", "spool"])
+def test_a_spool_of_somebody_else_is_not_an_empty_one(
+    state_directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    keep(state_directory, "http://127.0.0.1:9", "theirs")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read everything
+    assert main([command]) == 1
+    assert "only its owner can read it" in capsys.readouterr().err
