@@ -45,6 +45,8 @@ class Backlog:
         self._may_have_more = spool is not None
         self._number = self._size = 0
         self._busy = threading.RLock()
+        # Of those that bring something onto disk; taken after ``_busy``, if that is held too.
+        self._writing, self._persisting = threading.Lock(), threading.Lock()
 
     @property
     def size(self) -> int:
@@ -78,10 +80,11 @@ class Backlog:
                 if self._memory and entry.run == self._run and self._memory[0][0] < _number(entry):
                     break
                 try:
+                    self._hold(entry)
                     return Item(entry.read(), _number(entry) if entry.run == self._run else None, entry)
                 except FileNotFoundError:  # dropped, to make room
                     self._disk.popleft()
-            if not self._memory or self._is_behind():
+            if self._is_behind() or not self._memory:
                 return None
             number, request = self._memory[0]
             return Item(request, number)
@@ -94,14 +97,22 @@ class Backlog:
         """Keep apart what the receiver did not take; whether it could be kept."""
         return self._leave(item, refused=True)
 
+    def again(self) -> None:
+        """What was given out last is to be sent again; until then it can be dropped as all else can."""
+        self._hold(None)
+
     def persist(self) -> OSError | None:
-        """Bring onto disk what is in memory, as far as that is possible; returns what went wrong."""
-        with self._busy:
-            while self._memory:
-                number, request = self._memory[0]
-                if (error := self._keep(number, request)) is not None:
+        """Bring onto disk what is in memory, as far as that is possible; returns what went wrong.
+
+        Nobody who adds a request waits for that.
+        """
+        with self._persisting:
+            while (first := self._first_in_memory()) is not None:
+                if (error := self._keep(*first)) is not None:
                     return error
-                self._forget_first()
+                with self._busy:
+                    self._forget(first[0])
+                    self._disk.clear()  # this one may come before what was found there
         return None
 
     def left(self) -> list[Request]:
@@ -125,17 +136,18 @@ class Backlog:
     def _keep(self, number: int, request: Request, *, refused: bool = False) -> OSError | None:
         if self.spool is None:
             return OSError(errno.ENOENT, "there is no spool")
-        if self._ledger is not None:
-            self._ledger.keeping(number, request.signal, request.items)
-        try:
-            self.spool.add(request, number, refused=refused)
-        except OSError as error:
-            self._settled(request, 0)
-            return error
-        self._settled(request, request.items)
-        if not refused:
-            self._may_have_more = True
-            self._on_disk += len(request.body)
+        with self._writing:
+            if self._ledger is not None:
+                self._ledger.keeping(number, request.signal, request.items)
+            try:
+                self.spool.add(request, number, refused=refused)
+            except OSError as error:
+                self._settled(request, 0)
+                return error
+            self._settled(request, request.items)
+            if not refused:
+                self._may_have_more = True
+                self._on_disk += len(request.body)
         return None
 
     def _settled(self, request: Request, items: int) -> None:
@@ -147,7 +159,7 @@ class Backlog:
         if self.spool is None or not self._may_have_more or not self._has_lock():
             return None
         if not self._disk:
-            self._disk.extend(self.spool.waiting())
+            self._disk.extend(self._waiting())
         if not self._disk:
             self._may_have_more = False
             self.spool.close()  # others' requests are not looked for again: whoever has some is to send them
@@ -167,12 +179,22 @@ class Backlog:
     def _has_on_disk(self) -> bool:
         if self.spool is None or not self._may_have_more:
             return False
-        return any(self._everyones or entry.run == self._run for entry in self.spool.waiting())
+        return any(self._everyones or entry.run == self._run for entry in self._waiting())
+
+    def _waiting(self) -> list[Entry]:
+        """What is on disk now: others may have sent or dropped what we have kept."""
+        entries = self.spool.waiting() if self.spool is not None else []
+        self._on_disk = sum(entry.size for entry in entries if entry.run == self._run)
+        return entries
+
+    def _hold(self, entry: Entry | None) -> None:
+        if self.spool is not None:
+            self.spool.held = entry.name if entry is not None else None
 
     def _leave(self, item: Item, *, refused: bool) -> bool:
         with self._busy:
             if item.entry is None:
-                self._forget_first()
+                self._forget(item.number)
                 return not refused or self._keep(item.number or 0, item.request, refused=True) is None
             if self._disk and self._disk[0] == item.entry:
                 self._disk.popleft()
@@ -180,10 +202,16 @@ class Backlog:
                 self._on_disk -= item.entry.size
             if self.spool is not None:
                 (self.spool.refuse if refused else self.spool.remove)(item.entry)
+            self._hold(None)
             return True
 
-    def _forget_first(self) -> None:
-        if self._memory:
+    def _first_in_memory(self) -> tuple[int, Request] | None:
+        with self._busy:
+            return self._memory[0] if self._memory else None
+
+    def _forget(self, number: int | None) -> None:
+        """Take the first out of memory, if it is that one: at the end it may have been kept meanwhile."""
+        if self._memory and self._memory[0][0] == number:
             _, request = self._memory.popleft()
             self._size -= len(request.body)
 

@@ -174,6 +174,7 @@ class Sender(threading.Thread):
         outcome = self._attempt(transport, item.request)
         if outcome.status is Status.RETRYABLE:
             self._mark(None)
+            self._backlog.again()
             self._backoff.failed(outcome.retry_after)
             return
         self._backoff.succeeded()

@@ -86,15 +86,17 @@ class Entry:
 class Spool:
     """The folder of one destination, as seen by one run. Its methods may be called from any thread.
 
-    ``dropped`` is called with each entry that was given up, and why: ``spool full`` or ``too old``.
+    ``dropped`` is called with each entry that was given up, and why: ``spool full`` or ``too old``. The one whose name
+    is ``held`` is being sent, and is not given up.
     """
 
     dropped: Callable[[Entry, str], None]
+    held: str | None
 
     def __init__(self, folder: Path, run: str, limits: SpoolLimits) -> None:
         self.folder, self.run = folder, run
         self._limits = limits
-        self.dropped = lambda _entry, _cause: None
+        self.dropped, self.held = lambda _entry, _cause: None, None
         self._busy = threading.RLock()
         self._size, self._measured = 0, 0.0
         self._lock: int | None = None
@@ -167,6 +169,8 @@ class Spool:
                 self._drop(entry, "spool full")
 
     def _drop(self, entry: Entry, cause: str) -> None:
+        if entry.name == self.held:
+            return
         with contextlib.suppress(FileNotFoundError):  # another process was faster, and counts it
             entry.path.unlink()
             self._size -= entry.size
