@@ -43,8 +43,7 @@ class Ledger:
 
     def __init__(self, folder: Path, run: str) -> None:
         self._path = folder / f"{run}{_SUFFIX}"
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self._descriptor = _make(self._path)
         try:  # a file with holes would end us by SIGBUS where the disk is full
             os.posix_fallocate(self._descriptor, 0, _FORM.size)
         except OSError:
@@ -86,6 +85,16 @@ class Ledger:
     def _write(self) -> None:
         if not self._map.closed:  # an attempt may end after the run
             _FORM.pack_into(self._map, 0, *self._values)
+
+
+def _make(path: Path) -> int:
+    """A locked file; anew if somebody took it for a dead run's before it was locked."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)
 
 
 def reap(folder: Path) -> Losses:

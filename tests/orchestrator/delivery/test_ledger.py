@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -102,3 +103,19 @@ def test_after_its_end_a_ledger_takes_nothing_more(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, "run")
     ledger.close()
     ledger.settle("logs", 1)
+
+
+def test_a_ledger_that_is_taken_for_a_dead_ones_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        assert reap(tmp_path) == {}  # another run begins just now
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    ledger = Ledger(tmp_path, "run")
+    assert [path.name for path in tmp_path.glob("*.ledger")] == ["run.ledger"]
+    ledger.close()
