@@ -97,10 +97,12 @@ def _wishes(arguments: argparse.Namespace, settings: RunSettings, user: struct_p
 
 
 def otlp_destinations(settings: RunSettings, endpoint: str | None, protocol: str | None) -> list[OtlpSettings]:
-    """The endpoint that flags, file or environment give, and all others of the file."""
+    """The endpoint that flags, file or environment give, and all others of the file; each of them once."""
     first = load_otlp_settings(os.environ, endpoint, protocol)
     others = (load_otlp_settings(os.environ, one.endpoint, one.protocol) for one in settings.destinations)
-    return [one for one in (first, *others) if one is not None]
+    found: list[OtlpSettings] = []
+    found += (one for one in (first, *others) if one is not None and one not in found)
+    return found
 
 
 def spool_wish(settings: RunSettings, config: str | None, user: struct_passwd | None = None) -> SpoolWish:

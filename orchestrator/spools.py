@@ -14,7 +14,7 @@ import msgspec
 
 from config.errors import ConfigError
 from config.otlp import OtlpSettings, load_otlp_settings
-from orchestrator.delivery.spool import Spool, SpoolLimits, private_folder
+from orchestrator.delivery.spool import Spool, SpoolLimits, write_file
 
 __all__ = ("About", "folder_of", "make_folder", "open_spool", "read_about", "settings_for", "spool_folders")
 
@@ -40,19 +40,20 @@ class About(msgspec.Struct, frozen=True):
 
 def folder_of(directory: Path, settings: OtlpSettings) -> Path:
     """``<directory>/collector.example_4318-5c0ffee1``: a name for people, and one for what is sent where and how."""
-    about = About.of(settings)
+    where: list[object] = [About.of(settings)]
+    queries = [endpoint.url for endpoint in settings.signals.values() if endpoint.url != endpoint.shown]
+    if queries:  # another tenant, or token: not to be mixed up
+        where.append(queries)
+    key = hashlib.sha256(b"".join(msgspec.json.encode(part, order="sorted") for part in where)).hexdigest()[:8]
     host = re.sub(r"[^A-Za-z0-9.-]+", "_", next(iter(settings.signals.values())).target.rpartition("//")[2]).strip("_")
-    return directory / f"{host[:80]}-{hashlib.sha256(msgspec.json.encode(about, order='sorted')).hexdigest()[:8]}"
+    return directory / f"{host[:80]}-{key}"
 
 
 def make_folder(directory: Path, settings: OtlpSettings) -> Path:
     """The folder of a destination, made where it is missing. Raises OSError."""
     folder = folder_of(directory, settings)
-    private_folder(folder)
-    about = folder / _ABOUT
-    if not about.exists():
-        about.touch(0o600)
-        about.write_bytes(msgspec.json.encode(About.of(settings)) + b"\n")
+    if not (folder / _ABOUT).exists() or read_about(folder) is None:
+        write_file(folder, _ABOUT, msgspec.json.encode(About.of(settings)) + b"\n")
     return folder
 
 

@@ -21,7 +21,7 @@ from typing import cast, get_args
 from config.otlp import Signal
 from orchestrator.delivery.transport import Request
 
-__all__ = ("Entry", "Spool", "SpoolLimits", "private_folder", "read_entries")
+__all__ = ("Entry", "Spool", "SpoolLimits", "private_folder", "read_entries", "write_file")
 
 _WAITING, _REFUSED, _UNFINISHED = ".otlp", ".refused", ".unfinished"
 _SIGNALS = get_args(Signal)
@@ -106,7 +106,7 @@ class Spool:
         name = f"{self.run}-{number:012d}-{request.signal}-{request.items}{_REFUSED if refused else _WAITING}"
         with self._busy:
             self._make_room(len(request.body))
-            _write(self.folder, name, request.body)
+            write_file(self.folder, name, request.body)
             self._size += len(request.body)
 
     def entries(self) -> list[Entry]:
@@ -196,10 +196,10 @@ def private_folder(path: Path) -> None:
             folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _write(folder: Path, name: str, body: bytes) -> None:
-    """All of it or nothing: a file that has its name is on disk."""
+def write_file(folder: Path, name: str, body: bytes) -> None:
+    """All of it or nothing: a file that has its name is on disk. Raises OSError."""
     private_folder(folder)
-    unfinished = folder / f"{name}{_UNFINISHED}"
+    unfinished = folder / f"{name}.{os.getpid()}{_UNFINISHED}"
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

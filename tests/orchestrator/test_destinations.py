@@ -12,7 +12,7 @@ from config.otlp import OtlpSettings, load_otlp_settings
 from orchestrator.delivery.spool import SpoolLimits, read_entries
 from orchestrator.delivery.transport import Request
 from orchestrator.destinations import Destinations
-from orchestrator.spools import spool_folders
+from orchestrator.spools import folder_of, make_folder, spool_folders
 from orchestrator.wishes import SpoolWish, Wishes
 from tests.orchestrator.delivery.receivers import http_receiver
 
@@ -99,3 +99,19 @@ def test_what_will_come_is_told_to_the_one_who_gets_it(tmp_path: Path) -> None:
         assert int.from_bytes(ledger.read_bytes()[:8], "little") == 7
         bench.destinations.close(lambda: False)
     assert not ledger.exists()
+
+
+def test_addresses_that_differ_in_the_query_are_kept_apart(tmp_path: Path) -> None:
+    one, other = (settings({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{AWAY}/v1/logs?tenant={name}"}) for name in "ab")
+    assert folder_of(tmp_path, one) != folder_of(tmp_path, other)
+    bench = Bench(tmp_path, [one, other])
+    bench.destinations.close(lambda: True)
+
+
+def test_a_folder_that_does_not_say_where_it_goes_is_told_anew(tmp_path: Path) -> None:
+    away = settings({"OTEL_EXPORTER_OTLP_ENDPOINT": AWAY})
+    folder = make_folder(tmp_path, away)
+    (folder / "about.json").write_bytes(b"")  # the disk was full, or we were killed
+    assert make_folder(tmp_path, away) == folder
+    ((found, about),) = spool_folders(tmp_path)
+    assert (found, about.shown) == (folder, AWAY)

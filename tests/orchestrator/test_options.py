@@ -175,6 +175,11 @@ def test_the_file_may_name_more_destinations_and_where_requests_wait(tmp_path: P
     assert (wishes.spool.limits.size, wishes.spool.limits.age) == (2 << 20, 86400)
 
 
+def test_a_destination_that_is_named_twice_is_one(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("otlp_endpoint: http://one:4318\ndestinations: [{endpoint: one:4318}]\n")
+    assert len(ran("tcp", "--config", "c.yaml").wishes.otlp) == 1
+
+
 def test_an_age_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("spool: {max_age: soon}\n")
     with pytest.raises(ConfigError, match=r"c.yaml: spool.max_age: 'soon' is not a duration"):
