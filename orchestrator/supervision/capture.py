@@ -143,8 +143,11 @@ class Capture:
                 self.process.wake()
                 told = time.monotonic()
             if time.monotonic() - quiet_since > _GRACE_SECONDS:
-                self.process.kill()
-                killed = True
+                if killed or self.process.poll() is not None:  # a child that it left behind holds the pipe
+                    self.abandon()
+                else:
+                    self.process.kill()
+                    killed, quiet_since = True, time.monotonic()
         self._wait(killed=killed)
         return not killed
 

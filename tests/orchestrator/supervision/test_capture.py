@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +17,7 @@ from orchestrator.bpftrace.process import BpftraceProcess
 from orchestrator.catalog import Signal
 from orchestrator.recording import Recorder, read_line
 from orchestrator.signals.clock import Moment
+from orchestrator.supervision import capture as capture_module
 from orchestrator.supervision.capture import Capture
 from tests.orchestrator.collecting import Collected
 
@@ -93,3 +96,21 @@ def test_output_lies_longer_where_events_have_times_of_their_own(words: dict[str
     assert (process.output.patience >= 0.5) is timed
     assert process.output.patience > usual
     run(capture)
+
+
+@pytest.mark.parametrize("is_dead", [True, False])
+def test_a_child_that_holds_the_pipe_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch, *, is_dead: bool
+) -> None:
+    monkeypatch.setattr(capture_module, "_GRACE_SECONDS", 1.0)
+    last = "exit" if is_dead else "trap '' INT; while :; do sleep 1; done"
+    process = BpftraceProcess(["/bin/sh", "-c", f"setsid sleep 60 & echo $!; {last}"], "", os.environ)
+    capture = Capture(process, [OWN], Collected())
+    child = int(process.output.get(10) or b"")
+    capture.pipeline.ready = True
+    try:
+        assert capture.stop() == is_dead
+        assert capture.at_end
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.wait(10)
