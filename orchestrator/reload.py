@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from config.errors import ConfigError
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, UsageError
 from orchestrator.notify import notify
 from orchestrator.options import Options
 from orchestrator.stop import Stop
@@ -104,6 +104,12 @@ def run_with_reload(options: Options, read: Callable[[], Options], do: Callable[
     is_on_terminal = sys.stdin.isatty() or sys.stderr.isatty()
     if is_on_terminal or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return do(options, Stop())
-    reloader = Reloader(read)
+
+    def read_as_root() -> Options:
+        if options.user is not None:
+            raise UsageError(f"{options.user.pw_name} cannot start bpftrace again: restart orchestrate")
+        return read()
+
+    reloader = Reloader(read_as_root)
     with reloader.on_signal():
         return reloader.run(options, do)

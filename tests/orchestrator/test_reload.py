@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import pwd
 import signal
 import socket
 import sys
@@ -130,6 +131,18 @@ def test_wrong_options_change_nothing(told: Callable[[], bytes], capsys: pytest.
     )
     assert told().startswith(b"RELOADING=1\n")
     assert told() == b"READY=1"
+
+
+def test_who_has_given_up_root_goes_on_as_before(capsys: pytest.CaptureFixture[str]) -> None:
+    def body(stop: Stop) -> int:
+        hang_up()
+        assert not stop()
+        return 0
+
+    first = replace(FIRST, user=pwd.getpwuid(os.getuid()))
+    code, given = runs(lambda: SECOND, body, first=first)
+    assert (code, given) == (0, [first])
+    assert "nothing was reloaded" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("codes", "expected"), [((0, 1), 1), ((1, 0), 1), ((0, 0), 0)])
