@@ -42,6 +42,8 @@ class Backlog:
         self._on_disk = 0
         self._memory: deque[tuple[int, Request]] = deque()
         self._disk: deque[Entry] = deque()
+        # Those that were sent, or refused, and cannot be removed: the disk is read-only now.
+        self._settled_on_disk: set[str] = set()
         self._may_have_more = spool is not None
         self._number = self._size = 0
         self._busy = threading.RLock()
@@ -90,11 +92,11 @@ class Backlog:
             return Item(request, number)
 
     def done(self, item: Item) -> None:
-        """Forget what was delivered."""
+        """Forget what was delivered. Raises OSError if it stays on disk; it is not given out again."""
         self._leave(item, refused=False)
 
     def refused(self, item: Item) -> bool:
-        """Keep apart what the receiver did not take; whether it could be kept."""
+        """Keep apart what the receiver did not take; whether it could be kept. Raises OSError as ``done`` does."""
         return self._leave(item, refused=True)
 
     def again(self) -> None:
@@ -183,7 +185,8 @@ class Backlog:
 
     def _waiting(self) -> list[Entry]:
         """What is on disk now: others may have sent or dropped what we have kept."""
-        entries = self.spool.waiting() if self.spool is not None else []
+        found = self.spool.waiting() if self.spool is not None else []
+        entries = [entry for entry in found if entry.name not in self._settled_on_disk]
         self._on_disk = sum(entry.size for entry in entries if entry.run == self._run)
         return entries
 
@@ -200,9 +203,11 @@ class Backlog:
                 self._disk.popleft()
             if item.number is not None:
                 self._on_disk -= item.entry.size
-            if self.spool is not None:
-                (self.spool.refuse if refused else self.spool.remove)(item.entry)
             self._hold(None)
+            if self.spool is not None:
+                self._settled_on_disk.add(item.entry.name)
+                (self.spool.refuse if refused else self.spool.remove)(item.entry)
+                self._settled_on_disk.discard(item.entry.name)
             return True
 
     def _first_in_memory(self) -> tuple[int, Request] | None:

@@ -143,6 +143,13 @@ class Sender(threading.Thread):
                 self._turn(transport)
 
     def _turn(self, transport: Transport) -> None:
+        try:
+            self._do_next(transport)
+        except OSError as error:  # of the spool: what is on disk cannot be read, or not be removed
+            self._tell(f"{error.filename or self.folder}: {error.strerror}; what waits there may come twice")
+            self._backoff.failed(None)
+
+    def _do_next(self, transport: Transport) -> None:
         if (pause := self._backoff.left()) > 0:
             self._persist()
             self._wait(pause)

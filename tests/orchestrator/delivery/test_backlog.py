@@ -91,3 +91,20 @@ def test_who_adds_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest
     persisting.join(30)
     adding.join(30)
     assert not is_waiting
+
+
+def test_what_cannot_be_removed_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backlog, _ = filled(tmp_path, 2, memory=0)
+
+    def read_only(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    for number in (1, 2):
+        item = backlog.first()
+        assert item is not None
+        assert item.number == number
+        with pytest.raises(OSError, match="Read-only"):
+            backlog.done(item)
+    assert backlog.first() is None
+    assert backlog.is_empty

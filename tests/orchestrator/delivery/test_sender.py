@@ -15,7 +15,7 @@ from orchestrator.delivery import sender as sender_module
 from orchestrator.delivery.files import new_file
 from orchestrator.delivery.ledger import read_losses, reap
 from orchestrator.delivery.sender import Sender
-from orchestrator.delivery.spool import Spool, SpoolLimits, private_folder
+from orchestrator.delivery.spool import Entry, Spool, SpoolLimits, private_folder
 from orchestrator.delivery.transport import Outcome, Request, Status
 
 
@@ -374,3 +374,23 @@ def test_what_is_needed_and_has_no_place_is_kept(tmp_path: Path) -> None:
     bench.sender.finish(30)
     assert bench.kept(refused=True) == ["needed"]
     assert bench.said == ["receiver: 404 page not found"]
+
+
+def test_a_spool_that_can_be_read_no_more_is_said_and_is_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry_module, "_FIRST_DELAY", 0.01)
+    waiting, broken = Spool.waiting, [OSError(5, "Input/output error", "a file")]
+
+    def read(spool: Spool) -> list[Entry]:
+        if broken:
+            raise broken.pop()
+        return waiting(spool)
+
+    monkeypatch.setattr(Spool, "waiting", read)
+    receiver = Receiver(TAKEN)
+    bench = Bench(tmp_path, receiver)
+    bench.sender.submit(request("first"))
+    bench.sender.finish(5.0)
+    assert receiver.taken == ["first"]
+    assert bench.said == ["a file: Input/output error; what waits there may come twice"]
