@@ -35,7 +35,6 @@ _READ_SIZE, _ENOUGH = 1 << 16, 1 << 20
 _FASTEST = 20e6
 _USUAL_PATIENCE = 0.02
 _DRAIN_LIMIT = 128 << 20
-_TICKS = os.sysconf("SC_CLK_TCK")
 _STDERR_LINES = 4000  # 0.27 has ten for each cast that it finds unnecessary
 
 # What Drain.get() returns where bytes had to be dropped.
@@ -198,16 +197,6 @@ class BpftraceProcess:
     def kill(self) -> None:
         """End it at once."""
         self._signal(signal.SIGKILL)
-
-    @property
-    def cpu_seconds(self) -> float:
-        """What it has used so far; 0 where nobody knows."""
-        try:
-            with open(f"/proc/{self._process.pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b") ")[2].split()  # its name may hold anything
-            return (int(fields[11]) + int(fields[12])) / _TICKS
-        except (OSError, IndexError):
-            return 0.0
 
     def poll(self) -> int | None:
         """The exit code, None while it runs."""

@@ -20,6 +20,7 @@ from orchestrator.signals.model import AttributeValue, LogRecord
 from orchestrator.sink import Sink
 from orchestrator.supervision.capture import Capture
 from orchestrator.supervision.pulse import Pulse
+from orchestrator.supervision.usage import ProcessReader
 from orchestrator.telemetry import Restarts
 
 __all__ = ("ENDED", "GIVEN_UP", "RESTARTED", "Crew", "Patience", "Supervised", "end")
@@ -262,7 +263,8 @@ class Supervised:
 
     def _go_on(self) -> None:
         self.state, self._ready_at = "running", self.now()
-        self._pulse = Pulse(self.crew.interval, lambda: self.capture.process.cpu_seconds, self.now)
+        reader = ProcessReader(self.capture.process.pid, [signal.name for signal in self.signals], own=False)
+        self._pulse = Pulse(self.crew.interval, reader.cpu_seconds, self.now)  # sudo itself does nothing
 
     def _open_gap(self, ago: float = 0.0) -> None:
         if self._gap_since is None:

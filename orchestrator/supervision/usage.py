@@ -71,17 +71,21 @@ class ProcessReader:
 
     def read(self) -> BpftraceUsage:
         """Now; zeros of a process that is gone."""
-        folders = [self._proc / str(pid) for pid in self._tree()]
+        folders = self._folders()
         infos = [info for folder in folders for info in _program_infos(folder)]
         return BpftraceUsage(sum(map(_cpu_seconds, folders)), sum(map(_memory, folders)), self._add_up(infos))
 
-    def _tree(self) -> list[int]:
-        """The process, its children, and theirs."""
+    def cpu_seconds(self) -> float:
+        """CPU seconds of its processes; 0 of one that is gone."""
+        return sum(map(_cpu_seconds, self._folders()))
+
+    def _folders(self) -> list[Path]:
+        """Of the process, its children, and theirs."""
         found = [self._pid]
         for parent in found:  # it grows meanwhile
             for task in _listed(self._proc / str(parent) / "task"):
                 found += map(int, _text(task / "children").split())
-        return found
+        return [self._proc / str(pid) for pid in found]
 
     def _add_up(self, infos: Iterable[Mapping[str, str]]) -> list[ProgramUsage]:
         """By name and signal: a probe may have several programs."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from orchestrator.bpftrace.process import BpftraceProcess
 from orchestrator.supervision import usage
 from orchestrator.supervision.bpf import Program
 from orchestrator.supervision.usage import BpftraceUsage, ProcessReader, ProgramUsage, usage_metrics
@@ -53,6 +55,18 @@ def test_a_wrapper_and_its_children_are_one(proc: Path) -> None:
     assert found.cpu_seconds == pytest.approx(2 + 10 / TICKS)
     assert found.memory == 30 * PAGE
     assert found.kernel_seconds == pytest.approx(166e-9)
+
+
+def test_the_work_of_a_child_is_its_own() -> None:
+    work = "import time\nwhile time.process_time() < 0.5: pass\nprint('done', flush=True)\ntime.sleep(600)"
+    wrapped = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}])"]
+    started = BpftraceProcess(wrapped, "", {})
+    reader = ProcessReader(started.pid, ["mine"], own=True)
+    assert started.output.get(60) == b"done\n"
+    assert 0.4 <= reader.cpu_seconds() < 60
+    started.kill()
+    started.wait(60)
+    assert reader.cpu_seconds() == 0
 
 
 def test_the_maps_of_a_program_tell_whose_it_is(proc: Path) -> None:
