@@ -10,6 +10,7 @@ our process, after half of the events and at the end. Needs root and a C compile
 from __future__ import annotations
 
 import argparse
+import random
 import re
 import signal
 import statistics
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import sink
@@ -63,17 +64,31 @@ class Seen:
         return self.happened - self.lost
 
 
+def choose_directory() -> int:
+    """Of a load and the run that is to see it, and no other, at the same time."""
+    return random.randrange(1 << 20, 1 << 31)
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What load.c does: the program, events a second, and how many paths there are, 0 for a new one each time."""
+    """What load.c does: the program, events a second, and how many paths there are, 0 for a new one each time.
+
+    ``directory`` tells its calls from those of any other load.
+    """
 
     program: Path
     rate: int
     paths: int
+    directory: int = field(default_factory=choose_directory)
+
+    @property
+    def parameter(self) -> tuple[str, str]:
+        """The flags of `run open.bt` that mean this load."""
+        return "--set", f"directory={self.directory}"
 
     def make(self, seconds: int, pid: int, receiver: sink.Sink) -> tuple[int, int]:
         """How many events there were, and the memory of process ``pid`` after half of them; all have arrived then."""
-        arguments = [str(value) for value in (self.rate, seconds, _PROCESSES, self.paths)]
+        arguments = [str(value) for value in (self.rate, seconds, _PROCESSES, self.paths, self.directory)]
         began = time.monotonic()
         half = 0
         with subprocess.Popen([self.program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as loading:
@@ -118,7 +133,8 @@ def child_of(pid: int) -> int:
 def see(load: Load, seconds: int, bpftrace: str) -> Seen:
     """Run once."""
     with tempfile.TemporaryDirectory() as folder, sink.started(parse=load.rate <= _PARSED_RATE) as receiver:
-        command = [sys.executable, "-m", "orchestrator", "run", str(_HERE / "open.bt"), "--bpftrace", bpftrace]
+        command = [sys.executable, "-m", "orchestrator", "run", str(_HERE / "open.bt"), *load.parameter]
+        command += ["--bpftrace", bpftrace]
         command += ["--config", str(unlimited(Path(folder)))]
         command += ["--otlp-endpoint", receiver.url, "--otlp-protocol", "http/protobuf"]
         with notified(Path(folder) / "notify") as ready:

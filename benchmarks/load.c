@@ -1,8 +1,8 @@
 /*
- * Opens files that are not there, from many processes, in bursts: load RATE SECONDS PROCESSES PATHS
+ * Opens files that are not there, from many processes, in bursts: load RATE SECONDS PROCESSES PATHS DIRECTORY
  *
- * RATE a second, from all PROCESSES together each 50 ms. The directory is -4242, which tells these calls from all
- * others and makes each of them fail at once. PATHS different ones, or with 0 a new one each time. It says `begins`
+ * RATE a second, from all PROCESSES together each 50 ms. The directory is -DIRECTORY, which tells these calls from
+ * all others and makes each of them fail at once. PATHS different ones, or with 0 a new one each time. It says `begins`
  * once all processes wait for the first burst, and goes on when its input ends.
  */
 #define _GNU_SOURCE
@@ -16,7 +16,7 @@
 
 #define PERIOD_NS 50000000LL
 
-static void open_files(int number, long each, long bursts, long paths, struct timespec begin)
+static void open_files(int number, long each, long bursts, long paths, int directory, struct timespec begin)
 {
     static const int flags[] = {O_RDONLY, O_RDONLY | O_CLOEXEC, O_WRONLY | O_CREAT};
     char name[16], path[64];
@@ -33,7 +33,7 @@ static void open_files(int number, long each, long bursts, long paths, struct ti
                 snprintf(path, sizeof path, "lib/x86_64-linux-gnu/lib%lu.so", (call * 50 + number) % paths);
             else
                 snprintf(path, sizeof path, "lib/x86_64-linux-gnu/lib%d.so.%lu", number, call);
-            openat(-4242, path, flags[call % 3], 0);
+            openat(-directory, path, flags[call % 3], 0);
         }
     }
     _exit(0);
@@ -41,9 +41,10 @@ static void open_files(int number, long each, long bursts, long paths, struct ti
 
 int main(int argc, char **argv)
 {
-    if (argc != 5)
+    if (argc != 6)
         return 2;
     long rate = atol(argv[1]), seconds = atol(argv[2]), processes = atol(argv[3]), paths = atol(argv[4]);
+    int directory = atoi(argv[5]);
     long each = rate / 20 / processes;
     struct timespec begin;
 
@@ -55,7 +56,7 @@ int main(int argc, char **argv)
     begin.tv_sec += 1;
     for (int number = 0; number < processes; number++)
         if (fork() == 0)
-            open_files(number, each, seconds * 20, paths, begin);
+            open_files(number, each, seconds * 20, paths, directory, begin);
     while (wait(NULL) > 0)
         ;
     printf("%ld\n", each * seconds * 20 * processes);

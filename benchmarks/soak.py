@@ -76,7 +76,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, sink.started(parse=True) as receiver:
         folder = Path(name)
         load = Load(compile_load(folder), arguments.rate, _PATHS)
-        with watched(folder, _HERE / "open.bt", receiver.url, arguments.bpftrace) as run:
+        with watched(folder, _HERE / "open.bt", receiver.url, arguments.bpftrace, *load.parameter) as run:
             warm = load.make(1, run.process.pid, receiver)[0]
             with sampled(run, seconds / arguments.samples) as samples:
                 happened = load.make(seconds, run.process.pid, receiver)[0]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.live import choose_directory
 from orchestrator.signals.sampling import ADJUSTED_COUNT
 from orchestrator.supervision.governor import LIMIT_REACHED
 from orchestrator.supervision.policy import CPU_SECONDS
@@ -22,6 +23,7 @@ from tests.live.harness import TIMEOUT, Run, Telemetry, attributes
 LOAD = Path(__file__).parents[2] / "benchmarks"
 OPENS = str(LOAD / "open.bt")
 PROCESSES, PATHS = 50, 200
+DIRECTORY = choose_directory()
 OUTPUT = "out.jsonl"
 IDLE = 'tracepoint:syscalls:sys_enter_acct { print(("idle", nsecs)); }\n'
 
@@ -36,7 +38,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def loading(program: Path, rate: int, seconds: int) -> Iterator[subprocess.Popen[str]]:
     """Opens files from a second after now on; what it says in the end is how many."""
-    arguments = [str(value) for value in (rate, seconds, PROCESSES, PATHS)]
+    arguments = [str(value) for value in (rate, seconds, PROCESSES, PATHS, DIRECTORY)]
     with subprocess.Popen(
         [program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -54,6 +56,8 @@ def happened(process: subprocess.Popen[str]) -> int:
 
 def run(folder: Path, targets: str, limits: str, *more: str) -> Run:
     (folder / "config.yaml").write_text(f"resource_limits: {{{limits}}}\n")
+    if OPENS in targets:
+        more += ("--set", f"directory={DIRECTORY}")
     return Run(folder, targets, "--config", "config.yaml", "--output", OUTPUT, "--interval", "1s", *more).ready()
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.live import child_of
+from benchmarks.live import child_of, choose_directory
 from benchmarks.notified import notified
 
 __all__ = ("Away", "Command", "choose_directory", "start_load")
@@ -121,11 +121,6 @@ class Command:
 
 # A receiver that hangs is to cost a round seconds, not minutes.
 _ENVIRONMENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1000"}
-
-
-def choose_directory() -> int:
-    """Of a load and the run that is to see it, and no other, at the same time."""
-    return random.randrange(1 << 20, 1 << 31)
 
 
 def start_load(name: str, rate: int, seconds: float, directory: int) -> subprocess.Popen[str]:
