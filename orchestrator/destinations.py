@@ -35,11 +35,11 @@ class Destinations:
         self._say, self._give_up = say, give_up
         self.problems: list[str] = []
         self._run = f"{time.time_ns():020d}-{run[:8]}"
+        self._file = _open_file(wishes) if wishes.output or not wishes.otlp else None
+        self._path = self._file.path if self._file else None
         self.exporters: list[tuple[OtlpSettings, Sender]] = []
         self._routes = [self._start_senders(wishes, otlp) for otlp in wishes.otlp]
         self.senders = list(dict.fromkeys(sender for route in self._routes for sender in route.values()))
-        self._file = _open_file(wishes.output, again=wishes.again) if wishes.output or not wishes.otlp else None
-        self._path = self._file.path if self._file else None
 
     def expect(self, signal: Signal, items: int) -> None:
         """Items were read that will come in a request."""
@@ -110,9 +110,10 @@ class Destinations:
             return None
 
 
-def _open_file(output: str | None, *, again: bool) -> JsonLines:
+def _open_file(wishes: Wishes) -> JsonLines:
+    output = wishes.output
     stem = f"capture-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     try:
-        return JsonLines(output, again=again) if output else new_file(stem)
+        return JsonLines(output, again=output in wishes.begun) if output else new_file(stem)
     except OSError as error:
         raise UsageError(f"{output or stem + '.jsonl'} cannot be written: {error.strerror}") from None

@@ -64,16 +64,17 @@ class Reloader:
             self._began = self._began or stop.began
             if stop.following is None or stop.insisted():  # which was no SIGHUP any more
                 return code
-            following = self._continued(stop.following)
+            following = self._continued(stop.following, following)
             if following.duration is not None and following.duration < _LEAST_SECONDS:
                 return code
 
-    def _continued(self, options: Options) -> Options:
-        """With what is left of the duration, to the files of before."""
+    def _continued(self, options: Options, before: Options) -> Options:
+        """With what is left of the duration; files of ``before`` are gone on with."""
         left = options.duration
         if left is not None and self._began is not None:
             left -= time.monotonic() - self._began
-        return replace(options, duration=left, wishes=replace(options.wishes, again=True))
+        begun = before.wishes.begun.union(filter(None, (before.wishes.output, before.record)))
+        return replace(options, duration=left, wishes=replace(options.wishes, begun=begun))
 
 
 class _ReloadingStop(Stop):

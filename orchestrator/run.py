@@ -40,7 +40,7 @@ def run_capture(options: Options, stop: Stop) -> int:
     plan = make_plan(options, terminal, stop)
     if options.user is not None:
         act_as(options.user)
-    with stop.on_signals(), open_record(options.record, again=options.wishes.again) as record:
+    with stop.on_signals(), open_record(options.record, again=options.record in options.wishes.begun) as record:
         processes = [(plan.launch.start(group), group) for group in plan.groups]
         try:
             return _Run(options, plan, terminal, stop).execute(processes, record)

@@ -24,12 +24,11 @@ class SpoolWish:
 class Wishes:
     """Where the data is to go: a file, endpoints, a summary. Without the first two it is a file, with a summary.
 
-    ``spool`` is None where nothing is sent. ``again``: this process has written to its files before, and goes on with
-    them.
+    ``spool`` is None where nothing is sent. ``begun``: files to which this process has written before, and goes on.
     """
 
     output: str | None
     otlp: Sequence[OtlpSettings]
     summary: bool
     spool: SpoolWish | None
-    again: bool = False
+    begun: frozenset[str] = frozenset()

@@ -10,6 +10,8 @@ __all__ = ("Backoff",)
 
 _FIRST_DELAY = 1.0
 _MAX_DELAY = 30.0
+# A receiver that asks for more than this has made a mistake, or wants to be rid of us.
+_MOST_ASKED = 3600.0
 _SPREAD = (0.8, 1.2)  # so that many hosts do not come back to a receiver at once
 
 
@@ -26,9 +28,9 @@ class Backoff:
         self._until = 0.0
 
     def failed(self, retry_after: float | None) -> None:
-        """An attempt failed that may be made again, after so many seconds if the receiver said so."""
+        """An attempt failed that may be made again, after what the receiver asked for, if it did: an hour at most."""
         pause = min(self._delay * self._jitter(*_SPREAD), _MAX_DELAY)
-        self._until = self._monotonic() + max(pause, retry_after or 0.0)
+        self._until = self._monotonic() + max(pause, min(retry_after or 0.0, _MOST_ASKED))
         self._delay = min(2 * self._delay, _MAX_DELAY)
 
     def succeeded(self) -> None:

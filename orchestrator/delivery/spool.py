@@ -9,6 +9,7 @@ asked for. All of it is for its owner only.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -104,6 +105,8 @@ class Spool:
     def add(self, request: Request, number: int, *, refused: bool = False) -> None:
         """Keep a request, the ``number``-th of this run. Raises OSError (disk full)."""
         name = f"{self.run}-{number:012d}-{request.signal}-{request.items}{_REFUSED if refused else _WAITING}"
+        if len(request.body) > self._limits.size:
+            raise OSError(errno.EFBIG, "a request is larger than spool.max_mb")
         with self._busy:
             self._make_room(len(request.body))
             write_file(self.folder, name, request.body)
@@ -215,11 +218,13 @@ def write_file(folder: Path, name: str, body: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make the name last too. The file is there whether this is possible or not."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _remove_unfinished(found: os.DirEntry[str]) -> None:

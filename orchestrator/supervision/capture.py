@@ -109,7 +109,9 @@ class Capture:
         """Pump until all probes are attached. False if bpftrace ended, or we were told to stop, before."""
         deadline = time.monotonic() + _START_SECONDS
         while not (self.pipeline.ready or self.at_end or stopped()):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline + _GRACE_SECONDS:  # killed, and a child that it left behind holds the pipe
+                self.abandon()
+            elif time.monotonic() > deadline:
                 self.process.kill()
             self.pump(_POLL_SECONDS)
         self.relax()

@@ -112,7 +112,7 @@ def test_a_hangup_ends_the_run_and_begins_another_with_the_new_options(told: Cal
 
 def test_what_was_written_before_is_kept() -> None:
     _, given = runs(lambda: SECOND, reloads(), ends())
-    assert [options.wishes.again for options in given] == [False, True]
+    assert [options.wishes.begun for options in given] == [set(), {"out.jsonl"}]
 
 
 def test_wrong_options_change_nothing(told: Callable[[], bytes], capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,10 @@ def test_the_receiver_may_ask_for_more_but_not_for_less() -> None:
     assert pauses(Backoff(Clock(), middle), 7.0, 0.1) == [7, 2]
 
 
+def test_nobody_is_made_to_wait_for_ever() -> None:
+    assert pauses(Backoff(Clock(), middle), 999_999_999.0) == [3600]
+
+
 def test_time_passes_and_success_begins_anew() -> None:
     clock = Clock()
     backoff = Backoff(clock, middle)

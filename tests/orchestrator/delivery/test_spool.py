@@ -142,6 +142,14 @@ def test_no_room_on_disk_leaves_nothing_behind(folder: Path, monkeypatch: pytest
     assert list(folder.iterdir()) == []
 
 
+def test_what_is_larger_than_the_spool_drops_nothing(folder: Path) -> None:
+    spool = Spool(folder, RUN, SpoolLimits(30, 3600.0))
+    spool.add(request(b"x" * 20), 1)
+    with pytest.raises(OSError, match="a request is larger than"):
+        spool.add(request(b"y" * 31), 2)
+    assert names(spool) == [b"x" * 20]
+
+
 def test_what_was_removed_by_another_is_no_error(folder: Path) -> None:
     spool = Spool(folder, RUN, PLENTY)
     spool.add(request(), 1)
