@@ -17,7 +17,7 @@ def parse_duration(text: str, source: str, *, least: float = 0.0) -> float:
     """Seconds of ``text``; a ConfigError says what is wrong with it, and where it stands (``source``)."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ConfigError(f"{source}: {text!r} is not a duration; write it as 500ms, 30s, 5m or 2h")
+        raise ConfigError(f"{source}: {text!r} is not a duration; write it as 500ms, 30s, 5m, 2h or 7d")
     seconds = float(match[1]) * _SECONDS[match[2]]
     if seconds > _MOST:
         raise ConfigError(f"{source}: {text!r} is too long; the most is a year")

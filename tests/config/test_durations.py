@@ -28,7 +28,7 @@ def test_parse_duration(text: str, seconds: float) -> None:
     ["", "30", "s", "30 s", " 30s", "30s ", "30s\n", "-5s", "+5s", "1e3s", ".5s", "5.s", "5S", "5w", "1m30s", "inf"],
 )
 def test_parse_duration_refuses_other_words(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^--interval: .* is not a duration; write it as 500ms, 30s, 5m or 2h"):
+    with pytest.raises(ConfigError, match=r"^--interval: .* is not a duration; write it as 500ms, 30s, 5m, 2h or 7d"):
         parse_duration(text, "--interval")
 
 
