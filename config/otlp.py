@@ -24,7 +24,6 @@ Signal = Literal["logs", "metrics", "traces", "profiles"]
 Protocol = Literal["grpc", "http/protobuf", "http/json"]
 Compression = Literal["none", "gzip"]
 
-_FLAG = "--otlp-endpoint"
 _LEAST_SECRET = 6  # what is shorter is the name of a tenant, and stands everywhere
 _URL_PORTS = {"http": 80, "https": 443}
 _PORTS: dict[Protocol, int] = {"grpc": 4317, "http/protobuf": 4318, "http/json": 4318}
@@ -110,14 +109,18 @@ class _Given:
         return ConfigError(f"{self.source}: {self.value!r} is wrong; expected {expected}")
 
 
-def load_otlp_settings(environ: Mapping[str, str], endpoint: str | None, protocol: str | None) -> OtlpSettings | None:
-    """Read the variables; the flags ``--otlp-endpoint`` and ``--otlp-protocol`` beat them. None: no endpoint given.
+def load_otlp_settings(
+    environ: Mapping[str, str], endpoint: str | None, protocol: str | None, source: str = "--otlp-"
+) -> OtlpSettings | None:
+    """Read the variables; ``endpoint`` and ``protocol`` beat them. None: no endpoint given.
+
+    Messages call these two ``source`` with their names behind it: flags, unless they stand in a file.
 
     Raises:
         ConfigError: it names the flag or variable, its value (never a header's) and what was expected.
     """
-    flag = None if endpoint is None else _Given(_FLAG, endpoint.strip())
-    chosen = None if protocol is None else _read_protocol(_Given("--otlp-protocol", protocol))
+    flag = None if endpoint is None else _Given(f"{source}endpoint", endpoint.strip())
+    chosen = None if protocol is None else _read_protocol(_Given(f"{source}protocol", protocol))
     given = {signal: found for signal in get_args(Signal) if (found := flag or _variable(environ, signal, "ENDPOINT"))}
     if not given:
         return None
@@ -154,7 +157,7 @@ def _settle(environ: Mapping[str, str], signal: Signal, endpoint: _Given, protoc
     if protocol == "grpc" and _GRPC_NAME.fullmatch(endpoint.value):
         return SignalEndpoint(endpoint.value, **options)
     url = _split_url(endpoint, "http" if options.get("insecure", True) else "https", _PORTS[protocol])
-    if protocol != "grpc" and endpoint.source in (_FLAG, "OTEL_EXPORTER_OTLP_ENDPOINT"):
+    if protocol != "grpc" and endpoint.source != f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT":
         version = "v1development" if signal == "profiles" else "v1"
         url = url._replace(path=f"{url.path.rstrip('/')}/{version}/{signal}")
     return SignalEndpoint(url.geturl(), **options)

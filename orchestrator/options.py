@@ -99,7 +99,10 @@ def _wishes(arguments: argparse.Namespace, settings: RunSettings, user: struct_p
 def otlp_destinations(settings: RunSettings, endpoint: str | None, protocol: str | None) -> list[OtlpSettings]:
     """The endpoint that flags, file or environment give, and all others of the file; each of them once."""
     first = load_otlp_settings(os.environ, endpoint, protocol)
-    others = (load_otlp_settings(os.environ, one.endpoint, one.protocol) for one in settings.destinations)
+    others = (
+        load_otlp_settings(os.environ, one.endpoint, one.protocol, f"destinations.{place}.")
+        for place, one in enumerate(settings.destinations)
+    )
     found: list[OtlpSettings] = []
     found += (one for one in (first, *others) if one is not None and one not in found)
     return found

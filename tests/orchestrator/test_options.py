@@ -180,6 +180,16 @@ def test_a_destination_that_is_named_twice_is_one(tmp_path: Path) -> None:
     assert len(ran("tcp", "--config", "c.yaml").wishes.otlp) == 1
 
 
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [("{endpoint: 'ftp://one'}", "endpoint"), ("{endpoint: one, protocol: http}", "protocol")],
+)
+def test_a_wrong_destination_is_not_called_a_flag(tmp_path: Path, wrong: str, name: str) -> None:
+    (tmp_path / "c.yaml").write_text(f"destinations: [{{endpoint: one}}, {wrong}]\n")
+    with pytest.raises(ConfigError, match=rf"^destinations\.1\.{name}: '"):
+        ran("tcp", "--config", "c.yaml")
+
+
 def test_an_age_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("spool: {max_age: soon}\n")
     with pytest.raises(ConfigError, match=r"c.yaml: spool.max_age: 'soon' is not a duration"):
