@@ -109,7 +109,10 @@ def run_with_reload(options: Options, read: Callable[[], Options], do: Callable[
     def read_as_root() -> Options:
         if options.user is not None:
             raise UsageError(f"{options.user.pw_name} cannot start bpftrace again: restart orchestrate")
-        return read()
+        following = read()
+        if following.user is not None:  # our files are root's already
+            raise UsageError(f"to become {following.user.pw_name}, restart orchestrate")
+        return following
 
     reloader = Reloader(read_as_root)
     with reloader.on_signal():

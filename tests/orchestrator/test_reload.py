@@ -145,6 +145,17 @@ def test_who_has_given_up_root_goes_on_as_before(capsys: pytest.CaptureFixture[s
     assert "nothing was reloaded" in capsys.readouterr().err
 
 
+def test_who_is_to_be_somebody_else_goes_on_as_before(capsys: pytest.CaptureFixture[str]) -> None:
+    def body(stop: Stop) -> int:
+        hang_up()
+        assert not stop()
+        return 0
+
+    code, given = runs(lambda: replace(SECOND, user=pwd.getpwuid(os.getuid())), body)
+    assert (code, given) == (0, [FIRST])
+    assert "nothing was reloaded: to become" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("codes", "expected"), [((0, 1), 1), ((1, 0), 1), ((0, 0), 0)])
 def test_what_was_lost_before_a_reload_is_not_forgotten(codes: tuple[int, int], expected: int) -> None:
     assert runs(lambda: SECOND, reloads(codes[0]), ends(codes[1]))[0] == expected
