@@ -169,7 +169,7 @@ class Options:
         _check_files(given("output"), given("record"))
         _check_record(signals, given("record"))
         check_resource_variables(os.environ)
-        user = find_user(name) if (name := given("user")) else None
+        user = None if (name := given("user")) is None else find_user(name)
         return cls(
             signals=signals,
             values=_parameters(signals, settings, arguments),

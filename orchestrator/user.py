@@ -23,7 +23,7 @@ def find_user(name: str) -> pwd.struct_passwd | None:
     try:
         user = pwd.getpwnam(name)
     except KeyError:
-        raise UsageError(f"user {name}: there is no such user on this host") from None
+        raise UsageError(f"user {name or repr(name)}: there is no such user on this host") from None
     if user.pw_uid == os.geteuid():
         return None
     if os.geteuid() != 0:

@@ -190,6 +190,11 @@ def test_a_wrong_destination_is_not_called_a_flag(tmp_path: Path, wrong: str, na
         ran("tcp", "--config", "c.yaml")
 
 
+def test_a_user_without_a_name_is_not_ourselves() -> None:
+    with pytest.raises(UsageError, match="there is no such user"):
+        ran("tcp", "--user", "")
+
+
 def test_an_age_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("spool: {max_age: soon}\n")
     with pytest.raises(ConfigError, match=r"c.yaml: spool.max_age: 'soon' is not a duration"):

@@ -11,9 +11,10 @@ from orchestrator.errors import UsageError
 from orchestrator.user import find_user, home_of
 
 
-def test_nobody_is_called_so() -> None:
-    with pytest.raises(UsageError, match="user no-such-user: there is no such user"):
-        find_user("no-such-user")
+@pytest.mark.parametrize(("name", "shown"), [("no-such-user", "no-such-user"), ("", "''")])
+def test_nobody_is_called_so(name: str, shown: str) -> None:
+    with pytest.raises(UsageError, match=f"user {shown}: there is no such user"):
+        find_user(name)
 
 
 def test_whom_we_are_already() -> None:
