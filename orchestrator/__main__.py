@@ -25,7 +25,7 @@ wrong; 3 this host cannot run it; 75 skipped, as the same job runs already (--on
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="orchestrate",
-        description="Runs bpftrace programs and turns what they print into OpenTelemetry metrics and logs.",
+        description="Runs bpftrace programs and turns what they print into OTLP metrics, logs, traces and profiles.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

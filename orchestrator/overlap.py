@@ -58,7 +58,7 @@ def _held(path: Path, overlap: Overlap) -> Iterator[None]:
         descriptor = _lock(path, overlap)
     except OSError as error:
         raise OrchestratorError(
-            f"--on-overlap {overlap}: {path} cannot be locked: {error.strerror}; STATE_DIRECTORY names another folder"
+            f"--on-overlap {overlap}: {path} cannot be locked: {error.strerror}; set STATE_DIRECTORY to another folder"
         ) from None
     try:
         yield

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-overlap",
         choices=("wait", "skip", "run"),
-        help="what to do while another run of this job (targets, config, parameters) is at work: wait for its end, "
-        "skip this one (exit code 75), or run beside it (default)",
+        help="what to do while another run of this job (targets, config, parameters) that has the flag too is at work: "
+        "wait for its end, skip this one (exit code 75), or run beside it, seen by none (default)",
     )
     parser.add_argument("--bpftrace", metavar="PATH", help="the bpftrace to run (default: from PATH)")
     parser.add_argument(

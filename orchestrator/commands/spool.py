@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(json.dumps({"directory": str(wish.directory), "destinations": described}, indent=2))
         return 0
-    print(f"{wish.directory}: {len(described)} destinations")
+    print(f"{wish.directory}: {len(described)} destination{'' if len(described) == 1 else 's'}")
     for one in described:
         print(f"{one['endpoint']} ({one['protocol']}), {one['bytes']:,} bytes in {one['folder']}")
         for what in ("waiting", "refused"):

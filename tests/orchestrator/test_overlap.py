@@ -110,7 +110,7 @@ def test_many_that_wait_run_one_after_the_other(capsys: pytest.CaptureFixture[st
 
 def test_a_file_in_the_way_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
-    with pytest.raises(OrchestratorError, match="STATE_DIRECTORY names another folder"), guard("wait", "a"):
+    with pytest.raises(OrchestratorError, match="set STATE_DIRECTORY to another folder"), guard("wait", "a"):
         pytest.fail("it runs")
 
 
