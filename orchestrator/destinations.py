@@ -77,7 +77,10 @@ class Destinations:
     @property
     def described(self) -> list[str]:
         """Where the data is, for the closing line."""
-        return [*filter(None, [self._path]), *(f"{sender.counts.sent:,} delivered" for sender in self.senders)]
+        delivered = [f"{sender.counts.sent:,} delivered" for sender in self.senders]
+        if len(delivered) > 1:
+            delivered = [f"{one} to {sender.receiver}" for one, sender in zip(delivered, self.senders, strict=True)]
+        return [*filter(None, [self._path]), *delivered]
 
     def _start_senders(self, wishes: Wishes, settings: OtlpSettings) -> dict[Signal, Sender]:
         """One for each address, so that none waits for another's. What has no address is refused by the first."""
@@ -90,7 +93,7 @@ class Destinations:
         from orchestrator.delivery.transports import open_transport  # noqa: PLC0415
 
         transport = open_transport(settings)
-        sender = Sender(lambda: transport, self._open_spool(wishes, settings), self._say)
+        sender = Sender(lambda: transport, self._open_spool(wishes, settings), self._say, name=transport.endpoint)
         sender.start()
         self.exporters.append((settings, sender))
         return sender

@@ -33,7 +33,7 @@ _NO_RUN = "flush"
 
 
 def flush(arguments: argparse.Namespace) -> int:
-    """Send all; 0 if nothing is left or lost, else 1. Raises ConfigError, UsageError and PermissionError."""
+    """Send all; 0 if nothing is left or lost, else 1. Raises ConfigError, UsageError and HostError."""
     if arguments.otlp_protocol and not arguments.otlp_endpoint:
         raise UsageError("--otlp-protocol goes with --otlp-endpoint; without both each request goes where it was to go")
     settings = load_run_settings(arguments.config, read_trusted)
@@ -49,7 +49,7 @@ def flush(arguments: argparse.Namespace) -> int:
     folders = spool_folders(wish.directory)
     with flushing.stop.on_signals():
         left = [flushing.send(folder, one_for_all or _settings(folder, about, known)) for folder, about in folders]
-    if not any(left):
+    if not flushing.has_sent:
         flushing.say(f"nothing waits in {wish.directory}")
     return 1 if any(left) else 0
 
@@ -66,7 +66,7 @@ class _Flush:
     """Sends folders, and says what became of them. ``refused``: what receivers did not take is tried again."""
 
     def __init__(self, limits: SpoolLimits, *, refused: bool) -> None:
-        self.stop = Stop()
+        self.stop, self.has_sent = Stop(), False
         self._terminal, self._limits, self._refused = Terminal(), limits, refused
 
     def say(self, message: str) -> None:
@@ -76,12 +76,15 @@ class _Flush:
     def send(self, folder: Path, settings: OtlpSettings) -> int:
         """Send the requests of a destination; returns how many are left, and all that was refused or lost now."""
         spool = Spool(folder, _NO_RUN, self._limits)
-        sender = Sender(lambda: transport, spool, self.say, everyones=True)  # which counts what is too old from here on
+        transport = open_transport(settings)
+        # From here on it counts what is too old.
+        sender = Sender(lambda: transport, spool, self.say, name=transport.endpoint, everyones=True)
         if self._refused:
             spool.restore()
         if not (waiting := len(spool.waiting())):
+            self._hint(spool, transport.endpoint)
             return self._tell_losses(sender)
-        transport = open_transport(settings)
+        self.has_sent = True
         if not spool.lock():
             self.say(f"{transport.endpoint}: another process is sending what waits for it")
             return waiting + self._tell_losses(sender)
@@ -89,9 +92,16 @@ class _Flush:
         _wait(sender, self.stop)
         sender.finish(0.0)
         lost = self._tell_losses(sender)
+        if not sender.counts.refused:
+            self._hint(spool, transport.endpoint)
         left = len(spool.waiting())
         self.say(f"{transport.endpoint}: {sender.counts.sent:,} delivered; {left:,} requests still wait")
         return left + lost
+
+    def _hint(self, spool: Spool, endpoint: str) -> None:
+        refused = sum(entry.is_refused for entry in spool.entries())
+        if refused and not self._refused:
+            self.say(f"{endpoint}: {refused:,} refused requests are kept: `orchestrate flush --refused` sends them")
 
     def _tell_losses(self, sender: Sender) -> int:
         """Say what did not arrive; how many kinds of loss there are."""

@@ -91,9 +91,8 @@ def _given(arguments: argparse.Namespace, settings: RunSettings, name: str) -> s
 def _wishes(arguments: argparse.Namespace, settings: RunSettings, user: struct_passwd | None = None) -> Wishes:
     endpoint, protocol = (_given(arguments, settings, name) for name in ("otlp_endpoint", "otlp_protocol"))
     otlp = otlp_destinations(settings, endpoint, protocol)
-    return Wishes(
-        _given(arguments, settings, "output"), otlp, arguments.summary, spool_wish(settings, arguments.config, user)
-    )
+    spool = spool_wish(settings, arguments.config, user)
+    return Wishes(_given(arguments, settings, "output"), otlp, arguments.summary, spool, arguments.quiet)
 
 
 def otlp_destinations(settings: RunSettings, endpoint: str | None, protocol: str | None) -> list[OtlpSettings]:

@@ -40,6 +40,7 @@ class Outlet:
         seconds = _FILE_SECONDS if is_read_along else _ENDPOINT_SECONDS
         self.output = Output(resource, self.destinations, kernel_build_id, seconds)
         is_embedded = not wishes.otlp and wishes.output is None
+        self.quiet = wishes.quiet
         self._summary = Summary() if wishes.summary or (is_embedded and terminal.interactive) else None
 
     def say(self, message: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from config.settings import Overlap
 from config.state import state_directory
-from orchestrator.errors import OrchestratorError, OverlapError
+from orchestrator.errors import HostError, OverlapError
 from orchestrator.options import Options
 from orchestrator.terminal import Terminal
 
@@ -39,8 +39,8 @@ def job_of(options: Options, config: str | None) -> str:
 def guard(overlap: Overlap, job: str) -> Iterator[None]:
     """Hold the job's lock; not for ``run``, which takes none and is seen by nobody.
 
-    Raises OverlapError where the run is to be skipped, OrchestratorError where there can be no lock, and what the
-    handler of a signal raises while it waits.
+    Raises OverlapError where the run is to be skipped, or is told to end while it waits; HostError where there can be
+    no lock.
     """
     path = state_directory(os.environ, os.geteuid()) / _FOLDER / f"{job}.lock"
     with _held(path, overlap):
@@ -57,7 +57,7 @@ def _held(path: Path, overlap: Overlap) -> Iterator[None]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = _lock(path, overlap)
     except OSError as error:
-        raise OrchestratorError(
+        raise HostError(
             f"--on-overlap {overlap}: {path} cannot be locked: {error.strerror}; set STATE_DIRECTORY to another folder"
         ) from None
     try:
@@ -90,7 +90,10 @@ def _wait_for(descriptor: int, overlap: Overlap) -> None:
         if overlap == "skip":
             raise OverlapError(f"skipped: this job runs already (pid {holder})") from None
         Terminal().say(f"orchestrate: this job runs already (pid {holder}): waiting for its end")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except KeyboardInterrupt:
+            raise OverlapError(f"stopped while it waited for the end of pid {holder}: nothing was traced") from None
 
 
 def _is_there(descriptor: int, path: Path) -> bool:

@@ -77,13 +77,13 @@ def undelivered(sender: Sender) -> list[str]:
     lines = []
     if counts.refused:
         lines.append(
-            f"the receiver refused {counts.refused:,} items in whole requests; they are kept: once it is mended, "
+            f"{sender.receiver} refused {counts.refused:,} items in whole requests; they are kept: once it is mended, "
             "`orchestrate flush --refused` sends them"
         )
     if counts.rejected:
-        lines.append(f"the receiver refused {counts.rejected:,} items")
+        lines.append(f"{sender.receiver} refused {counts.rejected:,} items")
     return lines + [
-        f"{items:,} {_NOUNS[signal]} were lost ({cause}{_LOSSES.get(cause, '')})"
+        f"{items:,} {_NOUNS[signal]} were lost ({cause}{_LOSSES.get(cause, '')}) on their way to {sender.receiver}"
         for cause, signals in counts.lost.items()
         for signal, items in signals.items()
     ]
@@ -93,7 +93,9 @@ def waiting(sender: Sender) -> list[str]:
     """What is neither delivered nor lost."""
     if not sender.waiting:
         return []
-    return [f"{sender.waiting:,} items wait on disk: the next run sends them, or `orchestrate flush`"]
+    return [
+        f"{sender.waiting:,} items for {sender.receiver} wait on disk: the next run sends them, or `orchestrate flush`"
+    ]
 
 
 def conclude(pipelines: Sequence[Pipeline], outlet: Outlet, problems: Sequence[str], told: Sequence[str] = ()) -> bool:
@@ -110,7 +112,8 @@ def conclude(pipelines: Sequence[Pipeline], outlet: Outlet, problems: Sequence[s
         outlet.say(line)
     for loss in lost:
         outlet.say(loss)
-    outlet.terminal.say(closing_line(pipelines, outlet))
+    if lost or not outlet.quiet:
+        outlet.terminal.say(closing_line(pipelines, outlet))
     return not lost
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -15,6 +14,7 @@ import msgspec
 from config.errors import ConfigError
 from config.otlp import OtlpSettings, load_otlp_settings
 from orchestrator.delivery.spool import Spool, SpoolLimits, write_file
+from orchestrator.errors import HostError
 
 __all__ = ("About", "folder_of", "make_folder", "open_spool", "read_about", "settings_for", "spool_folders")
 
@@ -63,9 +63,9 @@ def open_spool(directory: Path, limits: SpoolLimits, settings: OtlpSettings, run
 
 
 def spool_folders(directory: Path) -> list[tuple[Path, About]]:
-    """The folders of all destinations that there ever were. Raises PermissionError if that is not for us to see."""
+    """The folders of all destinations that there ever were. Raises HostError if that is not for us to see."""
     if directory.exists() and not os.access(directory, os.R_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "only its owner can read it", str(directory))
+        raise HostError(f"{directory}: only its owner can read it: run this as that user")
     found = []
     for path in sorted(directory.glob("*/" + _ABOUT)):
         with contextlib.suppress(OSError):

@@ -24,11 +24,13 @@ class SpoolWish:
 class Wishes:
     """Where the data is to go: a file, endpoints, a summary. Without the first two it is a file, with a summary.
 
-    ``spool`` is None where nothing is sent. ``begun``: files to which this process has written before, and goes on.
+    ``spool`` is None where nothing is sent. ``quiet``: a run that went well says nothing. ``begun``: files to which
+    this process has written before, and goes on.
     """
 
     output: str | None
     otlp: Sequence[OtlpSettings]
     summary: bool
     spool: SpoolWish | None
+    quiet: bool = False
     begun: frozenset[str] = frozenset()

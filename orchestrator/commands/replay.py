@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE|-", help="write OTLP JSON lines; - is standard output")
     parser.add_argument("--otlp-endpoint", metavar="URL", help="send OTLP there (or OTEL_EXPORTER_OTLP_ENDPOINT)")
     parser.add_argument("--otlp-protocol", metavar="PROTOCOL", help="grpc, http/protobuf or http/json")
+    parser.add_argument("--quiet", action="store_true", help="say only what goes wrong")
     parser.add_argument("--summary", action="store_true", help="print the summary also when stderr is no terminal")
 
 

@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sudo", action="store_true", help="run bpftrace, and nothing else, as root by sudo")
     parser.add_argument("--user", metavar="NAME", help="as root: become this user once bpftrace has started")
+    parser.add_argument("--quiet", action="store_true", help="say only what goes wrong: cron mails all that is said")
     parser.add_argument("--summary", action="store_true", help="print the summary also when stderr is no terminal")
 
 

@@ -123,11 +123,17 @@ class HttpTransport:
         if isinstance(cause, BadStatusLine) and not is_cut:
             foreign = transports.look_up(_FOREIGN, str(cause)[:4]) or "is the port right?"
             return transports.rejected(request, f"{endpoint.shown}: no HTTP came back; {foreign}")
-        message = f"{endpoint.shown}: {transports.clean(str(cause), endpoint)}"
+        message = f"{endpoint.shown}: {transports.clean(_words(cause), endpoint)}"
         if isinstance(cause, ssl.SSLError) and (mend := transports.look_up(_TLS_MENDS, cause.reason or "")):
             return transports.rejected(request, f"{message}; {mend}")
         doubt = f"; {_NEVER_ANSWERED}" if is_cut and endpoint.url not in self._answered else ""
         return Outcome(Status.RETRYABLE, 0, message + doubt)
+
+
+def _words(cause: BaseException) -> str:
+    """``Connection refused``, without the number before it."""
+    is_plain = isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)
+    return cause.strerror or str(cause) if is_plain else str(cause)
 
 
 def _open_pool(endpoint: SignalEndpoint) -> urllib3.PoolManager:

@@ -37,7 +37,8 @@ class Sender(threading.Thread):
     """Sends what earlier runs left in the ``spool``, and what ``submit`` adds.
 
     ``say`` is called with each new problem, once, and with a bounded number of them. Without a spool, what does not fit
-    into memory is lost. ``everyones``: there is nothing of our own, all that is in the spool is to be sent.
+    into memory is lost. ``name`` is the receiver's, for a person. ``everyones``: there is nothing of our own, all that
+    is in the spool is to be sent.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class Sender(threading.Thread):
         spool: Spool | None,
         say: Callable[[str], None],
         *,
+        name: str = "the receiver",
         everyones: bool = False,
     ) -> None:
         super().__init__(daemon=True, name="sender")
-        self._open, self._spool, self._say = open_transport, spool, say
+        self._open, self._spool, self._say, self.receiver = open_transport, spool, say, name
         self._said: set[Hashable] = set()
         self._ledger = None if everyones else self._open_ledger()
         self._backlog = Backlog(spool, self._ledger, everyones=everyones)

@@ -47,7 +47,10 @@ def test_one_that_is_away_does_not_hold_up_the_other(tmp_path: Path) -> None:
         bench.destinations.close(lambda: False)
         assert [one.body for one in receiver.requests] == [b"0", b"1", b"2", b"3", b"4"]
     assert bench.waiting() == {AWAY: ["logs"] * 5, receiver.url: []}
-    assert bench.destinations.described == ["0 delivered", "5 delivered"]
+    assert bench.destinations.described == [
+        "0 delivered to 127.0.0.1:9",
+        f"5 delivered to {receiver.url.removeprefix('http://')}",
+    ]
 
 
 def test_signals_with_addresses_of_their_own_do_not_wait_for_each_other(tmp_path: Path) -> None:

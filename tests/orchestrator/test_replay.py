@@ -148,7 +148,7 @@ def replayed(
 ) -> tuple[Replay, Collected]:
     """As the command does it, with a sink of ours."""
     arguments = dict.fromkeys(("script", "signal", "start", "config", "output", "otlp_endpoint", "otlp_protocol"))
-    options = replay_options(argparse.Namespace(file="capture.out", summary=False, **arguments))
+    options = replay_options(argparse.Namespace(file="capture.out", summary=False, quiet=False, **arguments))
     object.__setattr__(options, "signals", list(signals))
     object.__setattr__(options, "start", start)
     sink = Collected()

@@ -42,6 +42,7 @@ class NoSink:
 class FakeSender:
     counts: DeliveryCounts = field(default_factory=DeliveryCounts)
     waiting: int = 0
+    receiver: str = "collector:4317"
 
 
 @pytest.fixture
@@ -130,17 +131,17 @@ def test_the_most_frequent_problems_are_said(pipeline: Pipeline) -> None:
 def test_what_was_not_delivered_is_said() -> None:
     counts = DeliveryCounts(refused=1500, rejected=2, lost={"spool full": {"logs": 3}, "no room": {"metrics": 4}})
     assert not_delivered(counts) == [
-        "the receiver refused 1,500 items in whole requests; they are kept: once it is mended, `orchestrate flush "
+        "collector:4317 refused 1,500 items in whole requests; they are kept: once it is mended, `orchestrate flush "
         "--refused` sends them",
-        "the receiver refused 2 items",
-        "3 log records were lost (spool full: raise spool.max_mb in the --config file)",
-        "4 data points were lost (no room: neither memory nor disk had room)",
+        "collector:4317 refused 2 items",
+        "3 log records were lost (spool full: raise spool.max_mb in the --config file) on their way to collector:4317",
+        "4 data points were lost (no room: neither memory nor disk had room) on their way to collector:4317",
     ]
 
 
 def test_what_waits_for_its_receiver_is_said_and_is_no_loss() -> None:
     assert waiting(cast("Sender", FakeSender(waiting=1500))) == [
-        "1,500 items wait on disk: the next run sends them, or `orchestrate flush`"
+        "1,500 items for collector:4317 wait on disk: the next run sends them, or `orchestrate flush`"
     ]
     assert waiting(cast("Sender", FakeSender())) == []
 

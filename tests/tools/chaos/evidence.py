@@ -17,7 +17,7 @@ __all__ = ("Evidence", "printed", "taken", "taken_by_killed", "tally", "told_los
 
 # {"type": "value", "data": ["chaos_sequence", 123, 4, "seq-a1-0-17"]}
 _PRINTED = re.compile(rb'"seq-(\w+-\d+-\d+)"\]\}\n')
-_REJECTED = re.compile(r"the receiver refused ([\d,]+) items$", re.MULTILINE)
+_REJECTED = re.compile(r"refused ([\d,]+) items$", re.MULTILINE)
 _LOST = re.compile(r"([\d,]+) log records were lost \(([a-z ]+)")
 
 
