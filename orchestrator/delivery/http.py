@@ -132,8 +132,9 @@ class HttpTransport:
 
 def _words(cause: BaseException) -> str:
     """``Connection refused``, without the number before it."""
-    is_plain = isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)
-    return cause.strerror or str(cause) if is_plain else str(cause)
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):
+        return cause.strerror or str(cause)
+    return str(cause)
 
 
 def _open_pool(endpoint: SignalEndpoint) -> urllib3.PoolManager:
