@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, as a page of Markdown: `python -m benchmarks [--bpftrace PATH]... [--runs 5]`.
 
-As root, with a C compiler, and with Go for the Collector. It takes most of an hour. RESULTS.md is what it printed once.
+As root, with a C compiler, and with Go for the Collector. It takes more than two hours. RESULTS.md is what it printed once.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ def main() -> None:
     show("Snapshots", "snapshots")
     show("Start-up", "startup")
     show("Memory", "memory")
+    show("A receiver that is away for five minutes", "outage", *first)
+    show("Half an hour", "soak", *first)
+    show("A thousand captures", "cron", *first)
 
 
 if __name__ == "__main__":
