@@ -1,6 +1,7 @@
 """All benchmarks, one after the other, as a page of Markdown: `python -m benchmarks [--bpftrace PATH]... [--runs 5]`.
 
-As root, with a C compiler, and with Go for the Collector. It takes more than two hours. RESULTS.md is what it printed once.
+As root, with a C compiler, and with Go for the Collector. It takes more than two hours. RESULTS.md is what it printed
+once.
 """
 
 from __future__ import annotations
