@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.unlimited import unlimited
 from tests.live.conftest import Collector
 from tests.live.harness import Run, Telemetry, kept
 
@@ -231,7 +232,8 @@ def test_loss_is_known_exactly(tmp_path: Path, bpftrace: str) -> None:
     calls = 100_000
     target = write_pair(tmp_path, "flood", FLOOD_BT, FLOOD_YAML)
     arguments = (target, "--pid", str(os.getpid()), "--output", "out.jsonl", "--bpftrace", bpftrace)
-    run = Run(tmp_path, *arguments, environment={"BPFTRACE_PERF_RB_PAGES": "4"}).ready()
+    unthinned = ("--config", str(unlimited(tmp_path)))
+    run = Run(tmp_path, *arguments, *unthinned, environment={"BPFTRACE_PERF_RB_PAGES": "4"}).ready()
     for _ in range(calls):
         os.getppid()
     code, _, stderr = run.stop()

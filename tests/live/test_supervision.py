@@ -251,7 +251,8 @@ def test_waiting_ends_when_it_is_asked_to(tmp_path: Path, state: dict[str, str],
     said = waiting.process.stderr
     assert said is not None
     assert b"waiting for its end" in said.readline()
-    assert waiting.stop(number)[0] == 0
+    code, _, stderr = waiting.stop(number)
+    assert (code, "nothing was traced" in stderr) == (75, True)
     assert holder.stop()[0] == 0
 
 

@@ -181,7 +181,7 @@ class Arrived:
             points = getattr(metric, kind).data_points
             if metric.name == "ebpf_events_dropped_total":
                 self.dropped = {attributes(point.attributes)["error.type"]: point.as_int for point in points}
-            elif not metric.name.startswith(("ebpf_events_", "ebpf_stacks_")):
+            elif not metric.name.startswith("ebpf_"):  # those of orchestrate's own
                 name_of_map = (_MAP_OF.match(metric.description) or [""] * 2)[1]
                 kind = "counter" if kind == "sum" and metric.sum.is_monotonic else kind
                 series = self.metrics.setdefault(metric.name, Series(kind, name_of_map))

@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.unlimited import unlimited
 from config.durations import parse_duration
 from orchestrator.bpftrace.binary import find_bpftrace, read_version
 from orchestrator.bpftrace.complaints import explain
@@ -239,7 +240,7 @@ def run(bpftrace: Bpftrace, tool: str, folder: Path, duration: float) -> Finding
     path = bpftrace.tools[tool]
     own = Run(
         folder, str(path), "--bpftrace", bpftrace.path, "--interval", "1s",
-        "--record", str(record), "--output", str(output), "--summary",
+        "--record", str(record), "--output", str(output), "--summary", "--config", str(unlimited(folder)),
     )  # fmt: skip
     truth: workloads.Truth = []
     try:
