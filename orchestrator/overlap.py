@@ -16,6 +16,7 @@ from pathlib import Path
 
 from config.settings import Overlap
 from config.state import state_directory
+from orchestrator.delivery.spool import private_folder
 from orchestrator.errors import HostError, OverlapError
 from orchestrator.options import Options
 from orchestrator.terminal import Terminal
@@ -54,7 +55,7 @@ def guard(overlap: Overlap, job: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _held(path: Path, overlap: Overlap) -> Iterator[None]:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         descriptor = _lock(path, overlap)
     except OSError as error:
         raise HostError(

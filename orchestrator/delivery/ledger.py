@@ -21,6 +21,7 @@ from typing import get_args
 import msgspec
 
 from config.otlp import Signal
+from orchestrator.delivery.spool import write_file
 
 __all__ = ("KILLED", "UNANSWERED", "Ledger", "Losses", "add_losses", "merged", "read_losses", "reap")
 
@@ -119,11 +120,7 @@ def merged(one: Losses, other: Losses) -> Losses:
 def add_losses(folder: Path, losses: Losses) -> None:
     """Add to the tally of a destination. Raises OSError."""
     with _locked(folder / "losses.lock"):
-        known = merged(read_losses(folder), losses)
-        unfinished = folder / "losses.json.unfinished"
-        unfinished.touch(0o600)
-        unfinished.write_bytes(msgspec.json.encode(known) + b"\n")
-        unfinished.rename(folder / "losses.json")
+        write_file(folder, "losses.json", msgspec.json.encode(merged(read_losses(folder), losses)) + b"\n")
 
 
 def read_losses(folder: Path) -> Losses:
