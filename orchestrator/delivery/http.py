@@ -121,8 +121,9 @@ class HttpTransport:
         cause = error.__cause__ or next((part for part in reversed(error.args) if isinstance(part, Exception)), error)
         is_cut = isinstance(cause, (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError))
         if isinstance(cause, BadStatusLine) and not is_cut:
+            # Such a peer hangs up at once, and whether its bytes or a reset are seen first is chance: both are tried again.
             foreign = transports.look_up(_FOREIGN, str(cause)[:4]) or "is the port right?"
-            return transports.rejected(request, f"{endpoint.shown}: no HTTP came back; {foreign}")
+            return Outcome(Status.RETRYABLE, 0, f"{endpoint.shown}: no HTTP came back; {foreign}")
         message = f"{endpoint.shown}: {transports.clean(_words(cause), endpoint)}"
         if isinstance(cause, ssl.SSLError) and (mend := transports.look_up(_TLS_MENDS, cause.reason or "")):
             return transports.rejected(request, f"{message}; {mend}")

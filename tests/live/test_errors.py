@@ -217,7 +217,7 @@ def test_endpoint_of_the_wrong_protocol(tmp_path: Path, collector: Collector, pr
     endpoint = f"http://127.0.0.1:{getattr(collector, wrong)}"
     arguments = ("run", "exec", "--otlp-endpoint", endpoint, "--otlp-protocol", protocol, "--duration", "2s")
     code, stderr = orchestrate(*arguments, folder=tmp_path)
-    # A gRPC port only resets the connection, as one that is away for a moment may; an HTTP port says what it is.
+    # A gRPC port hangs up, as one that is away for a moment may; an HTTP port says what it is.
     assert code == (1 if protocol == "grpc" else 0), stderr
     assert "--otlp-protocol" in stderr
     assert "orchestrate flush" in stderr
