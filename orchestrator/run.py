@@ -141,6 +141,7 @@ class _Run:
             notify("READY=1")
         deadline = start + self._options.duration if self._options.duration else math.inf
         supervisor.end_at(deadline)
+        self._stop.wake = supervisor.wake
         shown = 0.0
         while not self._stop() and time.monotonic() < deadline and not supervisor.is_over:
             supervisor.pump(deadline - time.monotonic())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 __all__ = ("Stop",)
 
@@ -12,13 +12,15 @@ __all__ = ("Stop",)
 class Stop:
     """Set by SIGINT, SIGTERM and SIGHUP, or by ourselves when going on makes no sense.
 
-    ``began``: when tracing did, by time.monotonic(). ``goes_on``: another run comes after this one.
+    ``began``: when tracing did, by time.monotonic(). ``goes_on``: another run comes after this one. ``wake`` is called
+    with each request, to end a wait.
     """
 
     def __init__(self) -> None:
         self._requests = 0
         self.began: float | None = None
         self.goes_on = False
+        self.wake: Callable[[], None] = lambda: None
 
     def __call__(self) -> bool:
         """Whether it is to end."""
@@ -27,6 +29,7 @@ class Stop:
     def request(self, *_: object) -> None:
         """A signal handler: nothing in it may wait."""
         self._requests += 1
+        self.wake()
 
     def insisted(self) -> bool:
         """Whether it was asked for more than once: then nothing is waited for any more."""

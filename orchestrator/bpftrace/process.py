@@ -13,13 +13,12 @@ import os
 import select
 import signal
 import subprocess
-import termios
 import threading
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, cast
+from queue import Empty, SimpleQueue
+from typing import IO, Any, cast
 
 from orchestrator.errors import HostError
 from orchestrator.limits import LIMITS, Limits
@@ -28,10 +27,10 @@ __all__ = ("GAP", "BpftraceProcess", "Drain")
 
 _PR_SET_PDEATHSIG = 1
 _PRCTL = ctypes.CDLL(None).prctl  # found before any fork
-_PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
-# What is read at once, as a CPU's own cache holds it; what is passed on before its time.
-_READ_SIZE, _ENOUGH = 1 << 16, 1 << 20
-# What bpftrace writes in a second at most, but for moments. From a quarter on the pipe is read.
+_PIPE_SIZE = 1 << 20
+# What is passed on before its time, and in pieces of which size: a CPU's own cache holds what is made of one.
+_ENOUGH, _CHUNK = 1 << 20, 1 << 18
+# What bpftrace writes in a second at most, but for moments.
 _FASTEST = 20e6
 _USUAL_PATIENCE = 0.02
 _DRAIN_LIMIT = 128 << 20
@@ -39,10 +38,11 @@ _STDERR_LINES = 4000  # 0.27 has ten for each cast that it finds unnecessary
 
 # What Drain.get() returns where bytes had to be dropped.
 GAP = None
+_WAKE: Any = object()
 
 
 class Drain(threading.Thread):
-    """Reads a file descriptor to its end, into at most ``limit`` bytes of memory; what comes above that is counted.
+    """Reads a pipe to its end, into at most ``limit`` bytes of memory; what comes above that is counted.
 
     bpftrace writes each line by itself: to pass on each by itself would cost a wake-up, and us many times the rest.
     So what has come waits for more, for at most ``patience`` seconds, which anyone may change at any time.
@@ -53,86 +53,75 @@ class Drain(threading.Thread):
         self._descriptor = descriptor
         self._pipe_size = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
         self._limit = limit
-        self._chunks: deque[bytes | None] = deque()
-        self._size = 0
-        self._changed = threading.Condition()
+        self._chunks: SimpleQueue[Any] = SimpleQueue()
+        self._is_in_gap = self._is_at_end = False
+        # Bytes: this thread alone writes the one, the reader of chunks the other.
+        self._passed = self._taken = 0
         self.patience = _USUAL_PATIENCE
         self.dropped_bytes = 0
         self.dropped_lines = 0
 
     def run(self) -> None:
         """Read until the other side closes."""
+        os.set_blocking(self._descriptor, False)
         poller = select.poll()
         poller.register(self._descriptor, select.POLLIN)
         while True:
             poller.poll()
-            chunks = self._gather()
-            if not chunks:
+            data = self._gather()
+            for begin in range(0, len(data), _CHUNK):
+                self._pass_on(data[begin : begin + _CHUNK])
+            if not data:
                 break
-            with self._changed:
-                for chunk in chunks:
-                    self._add(chunk)
-                self._changed.notify()
-        with self._changed:
-            self._chunks.append(b"")
-            self._changed.notify()
+        self._chunks.put(b"")
 
     def get(self, timeout: float) -> bytes | None:
-        """The next chunk, ``GAP``, or ``b""`` at the end. Raises TimeoutError if there is nothing yet."""
-        with self._changed:
-            if not self._chunks and not self._changed.wait(timeout):
-                raise TimeoutError
-            if not self._chunks:
-                raise TimeoutError
-            chunk = self._chunks[0]
-            if chunk != b"":  # the end stays where it is
-                self._chunks.popleft()
-                self._size -= len(chunk or b"")
-            return chunk
+        """The next chunk, ``GAP``, or ``b""`` at the end, again and again. Raises TimeoutError if there is none yet."""
+        if self._is_at_end:
+            return b""
+        try:
+            chunk: bytes | None = self._chunks.get(timeout=timeout)
+        except Empty:
+            raise TimeoutError from None
+        if chunk is _WAKE:
+            raise TimeoutError
+        self._is_at_end = chunk == b""
+        self._taken += len(chunk or b"")
+        return chunk
 
-    def _gather(self) -> list[bytes]:
+    def wake(self) -> None:
+        """End the wait in ``get``, or the next one. For signal handlers too: SimpleQueue.put() is reentrant."""
+        self._chunks.put(_WAKE)
+
+    def _gather(self) -> bytes:
         """What comes until patience ends, or there is enough; nothing at the end."""
         poller = select.poll()
         poller.register(self._descriptor, 0)  # which tells only that the other side has closed
-        chunks: list[bytes] = []
-        began, read = time.monotonic(), 0
-        while read < _ENOUGH and (left := began + self.patience - time.monotonic()) > 0:
-            waiting = self._waiting()
-            if waiting >= self._pipe_size // 4:
-                chunks += self._read()
-                read = sum(map(len, chunks))
-            elif poller.poll(min(left, (self._pipe_size - waiting) / _FASTEST) * 1000):
-                break
-        return chunks + self._read()
+        pieces, size, began, has_closed = [], 0, time.monotonic(), False
+        while size < _ENOUGH and not has_closed and (left := began + self.patience - time.monotonic()) > 0:
+            has_closed = bool(poller.poll(min(left, self._pipe_size / _FASTEST) * 1000))
+            pieces.append(self._read())
+            size += len(pieces[-1])
+        return b"".join([*pieces, self._read()])
 
-    def _waiting(self) -> int:
-        """Bytes in the pipe."""
-        count = array("i", [0])
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(self._descriptor, termios.FIONREAD, count)
-        return count[0]
-
-    def _read(self) -> list[bytes]:
+    def _read(self) -> bytes:
         """What is in the pipe now."""
-        chunks = []
-        left = self._waiting()
-        while left > 0 and (chunk := os.read(self._descriptor, _READ_SIZE)):
-            chunks.append(chunk)
-            left -= len(chunk)
-        return chunks
+        try:
+            return os.read(self._descriptor, self._pipe_size)
+        except BlockingIOError:
+            return b""
 
-    def _add(self, chunk: bytes) -> None:
-        if self._size + len(chunk) > self._limit:
-            self._drop(chunk)
-        else:
-            self._chunks.append(chunk)
-            self._size += len(chunk)
-
-    def _drop(self, chunk: bytes) -> None:
+    def _pass_on(self, chunk: bytes) -> None:
+        if self._passed - self._taken + len(chunk) <= self._limit:
+            self._passed += len(chunk)
+            self._is_in_gap = False
+            self._chunks.put(chunk)
+            return
         self.dropped_bytes += len(chunk)
         self.dropped_lines += chunk.count(b"\n")
-        if not self._chunks or self._chunks[-1] is not GAP:
-            self._chunks.append(GAP)
+        if not self._is_in_gap:
+            self._is_in_gap = True
+            self._chunks.put(GAP)
 
 
 class BpftraceProcess:

@@ -100,6 +100,7 @@ class Supervised:
     _gap_since: float | None = field(default=None, init=False)
     _cause: str = field(default="", init=False)
     _pulse: Pulse = field(init=False)
+    _is_beating: bool = field(init=False)
     _ready_at: float | None = field(default=None, init=False)
     _first_start: int | None = field(default=None, init=False)
 
@@ -190,10 +191,6 @@ class Supervised:
     def _rest(self, _timeout: float) -> bool:
         return False
 
-    @property
-    def _is_beating(self) -> bool:
-        return not self.capture.pipeline.as_written and self.crew.marks_snapshots(self.signals)
-
     def _ended(self) -> None:
         if self.capture.ended_well():
             self._close_gap()
@@ -265,6 +262,7 @@ class Supervised:
         self.state, self._ready_at = "running", self.now()
         reader = ProcessReader(self.capture.process.pid, [signal.name for signal in self.signals], own=False)
         self._pulse = Pulse(self.crew.interval, reader.cpu_seconds, self.now)  # sudo itself does nothing
+        self._is_beating = not self.capture.pipeline.as_written and self.crew.marks_snapshots(self.signals)
 
     def _open_gap(self, ago: float = 0.0) -> None:
         if self._gap_since is None:

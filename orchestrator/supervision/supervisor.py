@@ -9,7 +9,7 @@ from orchestrator.supervision.supervised import Crew, Supervised
 
 __all__ = ("Supervisor",)
 
-_PUMP_SECONDS = 0.2
+_PUMP_SECONDS = 0.5
 _TURN_SECONDS = 0.05
 
 
@@ -46,6 +46,11 @@ class Supervisor:
         most = 0.0 if any(progress) else _TURN_SECONDS if progress else _PUMP_SECONDS
         for one in running[:1]:
             one.pump(max(0.0, min(most, left)))
+
+    def wake(self) -> None:
+        """End the wait of ``pump``; a signal handler may call it."""
+        for one in self._all:
+            one.capture.process.output.wake()
 
     def drop_signal(self, name: str) -> None:
         """Go on without a signal; those that shared a bpftrace with it get a new one."""
