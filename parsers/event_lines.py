@@ -5,8 +5,10 @@ It reads what ``JsonDecoder`` would read of such lines, and nothing else: whatev
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Annotated, Any, Literal, NamedTuple, Union, cast
 
 import msgspec
@@ -28,9 +30,10 @@ _TYPES: dict[FieldType, Any] = {
 }
 _PREFIX = b'{"type": "value", "data": ["%b",'
 _MOST_KNOWN = 4096
-# If more than one line in so many has values that were not seen before, the next blocks are read another way: one,
-# then twice as many each time, as what is new to a stream that has just begun may come again and again.
-_OFTEN, _MOST_RESTING = 4, 64
+# If more than one line in so many has values that were not seen before, or so many lines have, the block is read
+# another way, and so are the next ones: one, then twice as many each time, as what is new to a stream that has just
+# begun may come again and again.
+_OFTEN, _MOST_NEW, _MOST_RESTING = 4, 512, 64
 
 
 class Shape(NamedTuple):
@@ -54,31 +57,24 @@ class RowDecoder:
     def __init__(self, shapes: Mapping[str, Shape]) -> None:
         self._tags = {_row_type(tag, shape.fields): tag for tag, shape in shapes.items()}
         self._prefixes = tuple(_PREFIX % tag.encode() for tag in shapes)
-        self._splitters = {
-            _PREFIX % tag.encode(): _Splitter(tag, shape.fields) for tag, shape in shapes.items() if _splits(shape)
-        }
-        data = Union[tuple(self._tags)]  # type: ignore[valid-type]  # made at run time
-        line = msgspec.defstruct("ValueLine", [("data", data)], tag_field="type", tag="value", gc=False)
-        self._decoder = msgspec.json.Decoder(line, strict=False)
+        self._splitters = {_PREFIX % tag.encode(): list(_splitters(tag, shape)) for tag, shape in shapes.items()}
+        self._decoder = _line_decoder(list(self._tags))
 
     def decode(self, block: bytes) -> list[Rows] | None:
         """Read a block of nothing but such lines, by tag; None if there is anything else in it.
 
         Text in other bytes than ASCII is escaped in a way of bpftrace's own, and is not read here either.
         """
-        if not block.isascii():
-            return None
-        if b"\\" not in block:
-            for prefix, splitter in self._splitters.items():
-                if block.startswith(prefix) and (rows := splitter.split(block)) is not None:
-                    return [rows]
-        elif b"\\u" in block:
-            return None
-        return self._decode(block)
+        for prefix, splitters in self._splitters.items():
+            if block.startswith(prefix):
+                for splitter in splitters:
+                    if (rows := splitter.split(block)) is not None:
+                        return [rows]
+        return self._decode(block) if _is_plain(block) else None
 
     def _decode(self, block: bytes) -> list[Rows] | None:
         try:
-            lines = cast("list[Any]", self._decoder.decode_lines(block))
+            lines = self._decoder.decode_lines(block)
         except msgspec.MsgspecError:
             return None
         if len(lines) != block.count(b"\n"):
@@ -95,22 +91,21 @@ class RowDecoder:
             yield is_event, list(lines)
 
     def _is_event(self, line: bytes) -> bool:
-        return line.startswith(self._prefixes) and b"\\u" not in line and line.isascii()
+        return line.startswith(self._prefixes) and _is_plain(line)
 
 
-class _Splitter:
-    """Reads lines of one event by their commas: ``PREFIX TIME,REST,"TEXT"]}``.
+class _Splitter(ABC):
+    """Reads lines of one event by their commas: ``PREFIX TIME,REST``. A REST that comes again is not decoded again.
 
-    What stands between the time and the text (pid, thread, user) comes again and again: it is decoded once, and its
-    row shared. The text is not decoded at all, for without a backslash it stands for itself.
+    ``fields``: those that are decoded.
     """
 
     def __init__(self, tag: str, fields: Sequence[FieldType]) -> None:
         self._tag = tag
         self._prefix = _PREFIX % tag.encode()
-        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_row_type(tag, fields[1:-1], first=1), strict=False)
-        self._known = _Known(lambda rest: decoder.decode(b'["%b"%b]' % (tag.encode(), rest)))
-        self._times: msgspec.json.Decoder[list[int]] = msgspec.json.Decoder(list[_Time])
+        self._row = _line_decoder([_row_type(tag, fields, first=1)])
+        self._known = _Known(self._read)
+        self._times: msgspec.json.Decoder[list[int]] = msgspec.json.Decoder(list[_Time], strict=False)
         self._resting, self._rest = 0, 1
 
     def split(self, block: bytes) -> Rows | None:
@@ -118,55 +113,116 @@ class _Splitter:
         if self._resting:
             self._resting -= 1
             return None
-        lines = block.split(b'"]}\n')
-        if lines.pop() or block.count(self._prefix) != len(lines):
-            return None
         # Times of one block have the same number of digits, but for one block in years.
-        begin, end = len(self._prefix), lines[0].find(b",", len(self._prefix))
-        times: list[bytes] = []
+        begin = len(self._prefix)
+        end = block.find(b",", begin)
+        parts = self._cut(block, end)
+        if parts is None or block.count(self._prefix) != len(parts.rests):
+            return None
+        times = b",".join(map(itemgetter(slice(begin, end)), parts.lines))
+        self._known.left = min(len(parts.rests) // _OFTEN, _MOST_NEW)
+        try:
+            numbers = self._times.decode(b"[%b]" % times)
+            rows = list(map(self._known.__getitem__, parts.rests))
+        except msgspec.MsgspecError:  # no times, other fields
+            return None
+        except _TooManyError:
+            self._resting, self._rest = self._rest, min(2 * self._rest, _MOST_RESTING)
+            return None
+        self._rest = 1
+        return Rows(self._tag, rows, numbers, parts.texts) if len(numbers) == len(rows) else None
+
+    @abstractmethod
+    def _cut(self, block: bytes, end: int) -> _Parts | None:
+        """The parts of each line; its time ends at ``end``. None if that cannot be told."""
+
+    def _read(self, rest: bytes) -> Any:
+        """The row of what stands behind a time. Raises MsgspecError."""
+        if not _is_plain(rest):
+            raise msgspec.DecodeError("read elsewhere")
+        return self._row.decode(b"%b%b" % (self._prefix[:-1], rest)).data
+
+
+class _Parts(NamedTuple):
+    """Of each line: what its time can be cut from, what is decoded, and the text that is not."""
+
+    lines: Sequence[bytes]
+    rests: Sequence[bytes]
+    texts: Sequence[bytes] = ()
+
+
+class _WholeLines(_Splitter):
+    """All that stands behind the time is one REST: the same happens again and again."""
+
+    def _cut(self, block: bytes, end: int) -> _Parts:
+        lines = block.split(b"\n")
+        del lines[-1]
+        return _Parts(lines, list(map(itemgetter(slice(end, None)), lines)))
+
+
+class _TextsApart(_Splitter):
+    """``PREFIX TIME,REST,"TEXT"]}``: a text is another one each time, and the REST (pid, thread, user) is not.
+
+    The text is not decoded at all, for without a backslash it stands for itself.
+    """
+
+    def _cut(self, block: bytes, end: int) -> _Parts | None:
+        lines = block.split(b'"]}\n')
+        if lines.pop() or b"\\" in block or not block.isascii():
+            return None
         rests: list[bytes] = []
         texts: list[bytes] = []
         for line in lines:
             fields, _, text = line.rpartition(b',"')
-            times.append(fields[begin:end])
             rests.append(fields[end:])
             texts.append(text)
-        return self._rows(times, rests, texts)
+        return None if b'"' in b"".join(texts) else _Parts(lines, rests, texts)
 
-    def _rows(self, times: Sequence[bytes], rests: Sequence[bytes], texts: Sequence[bytes]) -> Rows | None:
-        if b'"' in b"".join(texts):
-            return None
-        made = self._known.made
-        try:
-            numbers = self._times.decode(b"[%b]" % b",".join(times))
-            rows = list(map(self._known.__getitem__, rests))
-        except msgspec.MsgspecError:  # no times, other fields
-            return None
-        if self._known.made - made > len(rows) // _OFTEN:
-            self._resting, self._rest = self._rest, min(2 * self._rest, _MOST_RESTING)
-        else:
-            self._rest = 1
-        return Rows(self._tag, rows, numbers, texts) if len(numbers) == len(rows) else None
+    def _read(self, rest: bytes) -> Any:
+        return super()._read(rest + b"]}")
+
+
+class _TooManyError(Exception):
+    """Of what was not known yet."""
 
 
 class _Known(dict[bytes, Any]):
-    """Rows by the text that they were made of. Above a bound all is forgotten."""
+    """Rows by the text that they were made of; ``left``: how many more may be made. Above a bound all is forgotten."""
 
     def __init__(self, make: Callable[[bytes], Any]) -> None:
         super().__init__()
         self._make = make
-        self.made = 0
+        self.left = 0
 
     def __missing__(self, text: bytes) -> Any:
+        if not self.left:
+            raise _TooManyError
+        self.left -= 1
         if len(self) >= _MOST_KNOWN:
             self.clear()
-        self.made += 1
         row = self[text] = self._make(text)
         return row
 
 
-def _splits(shape: Shape) -> bool:
-    return shape.ends_in_text and len(shape.fields) > 2 and shape.fields[0] == "time" and shape.fields[-1] == "string"
+def _is_plain(text: bytes) -> bool:
+    """Whether nothing in it has to be read in bpftrace's own way."""
+    return text.isascii() and b"\\u" not in text
+
+
+def _splitters(tag: str, shape: Shape) -> Iterator[_Splitter]:
+    """The ways to read many lines of an event by their commas, the fastest first."""
+    time, *fields = shape.fields
+    if time == "time" and fields:
+        yield _WholeLines(tag, fields)
+        if shape.ends_in_text and len(fields) > 1:
+            yield _TextsApart(tag, fields[:-1])
+
+
+def _line_decoder(rows: Sequence[type]) -> msgspec.json.Decoder[Any]:
+    """Reads ``{"type": "value", "data": ROW}``."""
+    data = Union[tuple(rows)]  # type: ignore[valid-type]  # made at run time
+    line = msgspec.defstruct("ValueLine", [("data", data)], tag_field="type", tag="value", gc=False)
+    return msgspec.json.Decoder(line, strict=False)
 
 
 def _row_type(tag: str, fields: Sequence[FieldType], first: int = 0) -> type:

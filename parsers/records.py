@@ -51,8 +51,8 @@ class Value:
 class Rows:
     """Values with the tag of one event, in order; each row has an attribute for each field behind the tag.
 
-    Or for each but the first, which is in ``times``, and the last, which is in ``texts`` as bytes: then a row may come
-    again and again.
+    Or for each but the first, which is in ``times``, and perhaps the last, which is in ``texts`` as bytes: then a row
+    may come again and again.
     """
 
     tag: str

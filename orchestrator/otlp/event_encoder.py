@@ -2,6 +2,9 @@
 
 What never changes is written once. Fields that change slowly (pid, thread, user) are written together and remembered
 by their tuple; which those are is seen from the events. The rest goes column by column (``event_columns``).
+
+Of what comes again and again all is remembered, and the time follows it: fields may stand in any order (protobuf.dev,
+"Encoding", "Field Order"), so here it is the same message in other bytes.
 """
 
 from __future__ import annotations
@@ -9,8 +12,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
-from operator import attrgetter
+from operator import attrgetter, getitem
 from typing import Any
 
 from opentelemetry.proto.logs.v1 import logs_pb2
@@ -27,7 +31,6 @@ from orchestrator.otlp.event_columns import (
 )
 from orchestrator.otlp.logs import encode_records, severity_of
 from orchestrator.otlp.wire import Memo, delimited
-from orchestrator.signals.attributes import Setter
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.logs import CompiledEvent
@@ -47,11 +50,11 @@ _FEW = 4
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A field with attributes: what a row calls it, and how its values are written."""
+    """A field with attributes: what a row calls it, and how its values are written, as columns and one by one."""
 
     name: str
-    put: Setter
     column: Column
+    written: Memo[Any, bytes]
 
 
 class EventEncoder:
@@ -61,7 +64,11 @@ class EventEncoder:
         rule = event.rule
         fields = rule.fields
         self._sources = [
-            _Source(row_field(index), put, column_of(fields[index], put, is_number=fields[index].type == "int"))
+            _Source(
+                row_field(index),
+                column_of(fields[index], put, is_number=fields[index].type == "int"),
+                Memo(partial(encode_value, put)),
+            )
             for index, put in event.setters
         ]
         self._time = attrgetter(row_field(event.time))
@@ -75,6 +82,7 @@ class EventEncoder:
         fixed = len(_TIME_TAG) + 8 + len(start)
         self._head = Memo[int, bytes](lambda size: delimited(_LOG_RECORDS, fixed + size) + _TIME_TAG)
         self._shared = Memo[Any, bytes](self._write_shared)
+        self._whole = Memo[int, Memo[Any, bytes]](lambda tail: Memo(partial(self._write_whole, tail)))
         self._text_head = text_heads(fields[-1].attribute or "")
         self._segments: list[Segment] = []
         self._made: dict[tuple[bool, tuple[str, ...]], Segment] = {}
@@ -89,9 +97,10 @@ class EventEncoder:
         if constants := batch.constants:
             last = encode_attributes(constants) + last
         rows = batch.rows
-        if rows.times:
-            return self._encode_shared(rows, _offset(batch.moment, rows.times[0]), last)
-        return self._encode_columns(rows.rows, _offset(batch.moment, self._time(rows.rows[0])), last)
+        if not rows.times:
+            return self._encode_columns(rows.rows, _offset(batch.moment, self._time(rows.rows[0])), last)
+        encode = self._encode_shared if rows.texts else self._encode_whole
+        return encode(rows, _offset(batch.moment, rows.times[0]), last)
 
     def _encode_columns(self, rows: Sequence[Any], offset: int, last: bytes) -> bytes:
         self._plan(rows)
@@ -122,9 +131,24 @@ class EventEncoder:
             add(last)
         return b"".join(pieces)
 
+    def _encode_whole(self, rows: Rows, offset: int, last: bytes) -> bytes:
+        """Rows that come again and again with all that they hold: only times are written anew, at the ends."""
+        tail = last + _TIME_TAG
+        pack = struct.Struct(f"<{len(tail)}sQ").pack
+        pieces = [b""] * (2 * len(rows.rows))
+        pieces[::2] = map(self._whole[len(tail) + 8].__getitem__, rows.rows)
+        pieces[1::2] = [pack(tail, time + offset) for time in rows.times]
+        return b"".join(pieces)
+
+    def _write_whole(self, tail: int, row: Any) -> bytes:
+        """A LogRecord that ``tail`` more bytes make whole."""
+        body = b"".join(next(iter(segment([row]))) for segment in self._first)
+        record = self._start[1] + body + _attributes(self._sources, row)
+        return delimited(_LOG_RECORDS, len(record) + tail) + record
+
     def _write_shared(self, row: Any) -> bytes:
         """All but the last one of the attributes, which is the text."""
-        return b"".join(encode_value(source.put, getattr(row, source.name)) for source in self._sources[:-1])
+        return _attributes(self._sources[:-1], row)
 
     def _plan(self, rows: Sequence[Any]) -> None:
         """See which fields change slowly: at once, with more of a sample, and again after many more events."""
@@ -186,9 +210,11 @@ def _fast(source: _Source) -> Segment:
 def _slow(group: Sequence[_Source]) -> Segment:
     """The fields of a group, by their values together."""
     get = attrgetter(*(source.name for source in group))
-    puts = [source.put for source in group]
-    if len(puts) == 1:
-        written = Memo[Any, bytes](lambda value: encode_value(puts[0], value))
-    else:
-        written = Memo[Any, bytes](lambda values: b"".join(map(encode_value, puts, values)))
+    known = [source.written for source in group]
+    written = known[0] if len(group) == 1 else Memo(lambda values: b"".join(map(getitem, known, values)))
     return lambda rows: map(written.__getitem__, map(get, rows))
+
+
+def _attributes(sources: Iterable[_Source], row: Any) -> bytes:
+    """Those of one row."""
+    return b"".join([source.written[getattr(row, source.name)] for source in sources])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -84,6 +85,7 @@ class EventBatch:
         values = map(msgspec.structs.astuple, rows.rows)
         if not rows.times:
             yield from ([rows.tag, *fields] for fields in values)
-        else:
-            for time, fields, text in zip(rows.times, values, rows.texts, strict=True):
-                yield [rows.tag, time, *fields, text.decode()]
+            return
+        texts: Iterable[tuple[str, ...]] = ((text.decode(),) for text in rows.texts) if rows.texts else repeat(())
+        for time, fields, text in zip(rows.times, values, texts, strict=False):
+            yield [rows.tag, time, *fields, *text]
