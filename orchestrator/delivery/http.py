@@ -121,7 +121,7 @@ class HttpTransport:
         cause = error.__cause__ or next((part for part in reversed(error.args) if isinstance(part, Exception)), error)
         is_cut = isinstance(cause, (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError))
         if isinstance(cause, BadStatusLine) and not is_cut:
-            # Such a peer hangs up at once, and whether its bytes or a reset are seen first is chance: both are tried again.
+            # Such a peer hangs up at once: whether its bytes or a reset are seen is chance, and both are tried again.
             foreign = transports.look_up(_FOREIGN, str(cause)[:4]) or "is the port right?"
             return Outcome(Status.RETRYABLE, 0, f"{endpoint.shown}: no HTTP came back; {foreign}")
         message = f"{endpoint.shown}: {transports.clean(_words(cause), endpoint)}"
