@@ -27,7 +27,7 @@ _ITEM_BYTES = _BATCH_BYTES // 1024
 # What receivers take: gRPC has it as its default, the Collector for both protocols.
 _REQUEST_BYTES = 4 << 20
 # Events that are encoded together: as many as a CPU's own cache holds.
-_EVENTS = 4096
+_EVENTS = 1024
 
 
 class Target(Protocol):
