@@ -22,6 +22,14 @@ def test_who_asks_twice_insists() -> None:
     assert (stop(), stop.insisted()) == (True, True)
 
 
+def test_each_request_ends_a_wait() -> None:
+    stop, woken = Stop(), []
+    stop.wake = lambda: woken.append(stop())
+    stop.request()
+    stop.request()
+    assert woken == [True, True]  # whoever is woken sees why
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_a_request(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_DFL)  # it may be ignored, as SIGHUP is under nohup

@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,22 @@ def test_drain_says_that_nothing_is_there_yet(pipe: Pipe) -> None:
         drain.get(0.01)
     pipe.end()
     assert drain.get(30) == b""
+
+
+def test_a_signal_handler_can_end_the_wait_for_more(pipe: Pipe) -> None:
+    drain = pipe.drain()
+    drain.start()
+    before = signal.signal(signal.SIGALRM, lambda *_: drain.wake())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        begin = time.monotonic()
+        with pytest.raises(TimeoutError):
+            drain.get(600)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - begin < 300
+    os.write(pipe.writer, b"one\n")
+    assert drain.get(30) == b"one\n"
 
 
 def child(code: str, program: str = "") -> BpftraceProcess:
