@@ -351,6 +351,8 @@ def busy() -> Iterator[None]:
 
 @pytest.mark.usefixtures("busy")
 def test_an_output_that_fills_its_disk_ends_the_run(tmp_path: Path, small: Path) -> None:
+    # So that the first request fits, of 1,024 log records at most, which are more than 1 MiB of JSON.
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small)], check=True)
     run = Run(tmp_path, "exec", "--output", str(small / "out.jsonl")).ready()
     code, _, stderr = run.wait()
     assert code == 1
