@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.destinations import Destinations
-from orchestrator.memory import keep_freed_memory
 from orchestrator.output import Output
 from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import AttributeValue, LogRecord, Metric, Profile, Scope, Span
@@ -34,7 +33,6 @@ class Outlet:
         give_up: Callable[[], None],
         kernel_build_id: str | None = None,
     ) -> None:
-        keep_freed_memory()
         self.terminal = terminal
         self._self_telemetry: SelfTelemetry | None = None
         self.destinations = Destinations(wishes, str(resource.get("ebpf.run.id", "")), self.say, give_up)
