@@ -30,6 +30,7 @@ _PRCTL = ctypes.CDLL(None).prctl  # found before any fork
 _PIPE_SIZE = 1 << 20
 # What is passed on before its time, and in pieces of which size: a CPU's own cache holds what is made of one.
 _ENOUGH, _CHUNK = 1 << 20, 1 << 18
+_READ = 1 << 16
 # What bpftrace writes in a second at most, but for moments.
 _FASTEST = 20e6
 _USUAL_PATIENCE = 0.02
@@ -97,19 +98,21 @@ class Drain(threading.Thread):
         """What comes until patience ends, or there is enough; nothing at the end."""
         poller = select.poll()
         poller.register(self._descriptor, 0)  # which tells only that the other side has closed
-        pieces, size, began, has_closed = [], 0, time.monotonic(), False
+        pieces: list[bytes] = []
+        size, began, has_closed = 0, time.monotonic(), False
         while size < _ENOUGH and not has_closed and (left := began + self.patience - time.monotonic()) > 0:
             has_closed = bool(poller.poll(min(left, self._pipe_size / _FASTEST) * 1000))
-            pieces.append(self._read())
-            size += len(pieces[-1])
-        return b"".join([*pieces, self._read()])
+            pieces += self._read()
+            size = sum(map(len, pieces))
+        return b"".join([*pieces, *self._read()])
 
-    def _read(self) -> bytes:
-        """What is in the pipe now."""
-        try:
-            return os.read(self._descriptor, self._pipe_size)
-        except BlockingIOError:
-            return b""
+    def _read(self) -> list[bytes]:
+        """What is in the pipe now, at most as much as it holds. In small pieces, for malloc's sake."""
+        pieces: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):
+            while len(pieces) * _READ < self._pipe_size and (piece := os.read(self._descriptor, _READ)):
+                pieces.append(piece)
+        return pieces
 
     def _pass_on(self, chunk: bytes) -> None:
         if self._passed - self._taken + len(chunk) <= self._limit:
