@@ -141,7 +141,15 @@ class _Run:
             notify("READY=1")
         deadline = start + self._options.duration if self._options.duration else math.inf
         supervisor.end_at(deadline)
-        self._stop.wake = supervisor.wake
+        with self._stop.waking(supervisor.wake):
+            self._pump(supervisor, outlet, start, deadline)
+        if not self._stop.goes_on:
+            notify("STOPPING=1")
+        self._governor.close()
+        supervisor.finish()
+        outlet.flush(self._stop.insisted)
+
+    def _pump(self, supervisor: Supervisor, outlet: Outlet, start: float, deadline: float) -> None:
         shown = 0.0
         while not self._stop() and time.monotonic() < deadline and not supervisor.is_over:
             supervisor.pump(deadline - time.monotonic())
@@ -150,11 +158,6 @@ class _Run:
             if time.monotonic() - shown > _PROGRESS_SECONDS:
                 shown = time.monotonic()
                 self._progress(supervisor.captures, shown - start)
-        if not self._stop.goes_on:
-            notify("STOPPING=1")
-        self._governor.close()
-        supervisor.finish()
-        outlet.flush(self._stop.insisted)
 
     def _progress(self, captures: Sequence[Capture], elapsed: float) -> None:
         total = f"/{self._options.duration:g}" if self._options.duration else ""

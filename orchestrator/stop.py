@@ -20,7 +20,7 @@ class Stop:
         self._requests = 0
         self.began: float | None = None
         self.goes_on = False
-        self.wake: Callable[[], None] = lambda: None
+        self.wake: Callable[[], None] = _nothing
 
     def __call__(self) -> bool:
         """Whether it is to end."""
@@ -30,6 +30,15 @@ class Stop:
         """A signal handler: nothing in it may wait."""
         self._requests += 1
         self.wake()
+
+    @contextlib.contextmanager
+    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+        """End waits by ``wake``, and none of those that come afterwards: they are for the last words."""
+        self.wake = wake
+        try:
+            yield
+        finally:
+            self.wake = _nothing
 
     def insisted(self) -> bool:
         """Whether it was asked for more than once: then nothing is waited for any more."""
@@ -49,3 +58,7 @@ class Stop:
         """What asks for the end."""
         hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # under nohup
         return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
+def _nothing() -> None:
+    """Nobody waits."""

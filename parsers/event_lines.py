@@ -167,8 +167,10 @@ class _TextsApart(_Splitter):
     """
 
     def _cut(self, block: bytes, end: int) -> _Parts | None:
+        if b"\\" in block or not block.isascii():
+            return None
         lines = block.split(b'"]}\n')
-        if lines.pop() or b"\\" in block or not block.isascii():
+        if lines.pop():
             return None
         rests: list[bytes] = []
         texts: list[bytes] = []

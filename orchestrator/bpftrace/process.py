@@ -27,7 +27,7 @@ __all__ = ("GAP", "BpftraceProcess", "Drain")
 
 _PR_SET_PDEATHSIG = 1
 _PRCTL = ctypes.CDLL(None).prctl  # found before any fork
-_PIPE_SIZE = 1 << 20
+_PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
 # What is passed on before its time, and in pieces of which size: a CPU's own cache holds what is made of one.
 _ENOUGH, _CHUNK = 1 << 20, 1 << 18
 _READ = 1 << 16
@@ -99,11 +99,12 @@ class Drain(threading.Thread):
         poller = select.poll()
         poller.register(self._descriptor, 0)  # which tells only that the other side has closed
         pieces: list[bytes] = []
-        size, began, has_closed = 0, time.monotonic(), False
-        while size < _ENOUGH and not has_closed and (left := began + self.patience - time.monotonic()) > 0:
+        began, has_closed = time.monotonic(), False
+        while sum(map(len, pieces)) < _ENOUGH and not has_closed:
+            if (left := began + self.patience - time.monotonic()) <= 0:
+                break
             has_closed = bool(poller.poll(min(left, self._pipe_size / _FASTEST) * 1000))
             pieces += self._read()
-            size = sum(map(len, pieces))
         return b"".join([*pieces, *self._read()])
 
     def _read(self) -> list[bytes]:

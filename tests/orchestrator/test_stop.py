@@ -30,6 +30,14 @@ def test_each_request_ends_a_wait() -> None:
     assert woken == [True, True]  # whoever is woken sees why
 
 
+def test_a_request_ends_no_wait_for_the_last_words() -> None:
+    stop, woken = Stop(), []
+    with stop.waking(lambda: woken.append(stop())):
+        stop.request()
+    stop.request()
+    assert woken == [True]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_a_request(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_DFL)  # it may be ignored, as SIGHUP is under nohup

@@ -55,19 +55,19 @@ def batches_of(event: str, data: list[list[tuple[Any, ...]]]) -> list[EventBatch
     return [read.read_rows(Rows("open", [row(*values) for values in rows]), MOMENT) for rows in data]
 
 
-def shared_batches_of(event: str, data: list[list[tuple[Any, ...]]]) -> list[EventBatch]:
-    """The same as they come when their rows are shared."""
+def shared_batches_of(event: str, data: list[list[tuple[Any, ...]]], *, apart: bool = True) -> list[EventBatch]:
+    """The same as they come when their rows are shared: with all but their times, and their texts if ``apart``."""
     read = reader(event)
-    count = len(read.shapes["open"].fields)
-    row = msgspec.defstruct("Row", [row_field(index) for index in range(1, count - 1)], eq=False)
+    end = len(read.shapes["open"].fields) - apart
+    row = msgspec.defstruct("Row", [row_field(index) for index in range(1, end)], eq=False)
     known: dict[tuple[Any, ...], Any] = {}
     return [
         read.read_rows(
             Rows(
                 "open",
-                [known.setdefault(values[1:-1], row(*values[1:-1])) for values in rows],
+                [known.setdefault(values[1:end], row(*values[1:end])) for values in rows],
                 [values[0] for values in rows],
-                [values[-1].encode() for values in rows],
+                [values[-1].encode() for values in rows] if apart else (),
             ),
             MOMENT,
         )
@@ -76,21 +76,7 @@ def shared_batches_of(event: str, data: list[list[tuple[Any, ...]]]) -> list[Eve
 
 
 def whole_batches_of(event: str, data: list[list[tuple[Any, ...]]]) -> list[EventBatch]:
-    """The same as they come when all but their times is shared."""
-    read = reader(event)
-    row = msgspec.defstruct("Row", [row_field(index) for index in range(1, len(read.shapes["open"].fields))], eq=False)
-    known: dict[tuple[Any, ...], Any] = {}
-    return [
-        read.read_rows(
-            Rows(
-                "open",
-                [known.setdefault(values[1:], row(*values[1:])) for values in rows],
-                [values[0] for values in rows],
-            ),
-            MOMENT,
-        )
-        for rows in data
-    ]
+    return shared_batches_of(event, data, apart=False)
 
 
 def rows_of(event: str, *, few: bool) -> st.SearchStrategy[list[list[tuple[Any, ...]]]]:
