@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import itemgetter
 from typing import Annotated, Any, Literal, NamedTuple, Union, cast
 
@@ -172,13 +172,11 @@ class _TextsApart(_Splitter):
         lines = block.split(b'"]}\n')
         if lines.pop():
             return None
-        rests: list[bytes] = []
-        texts: list[bytes] = []
-        for line in lines:
-            fields, _, text = line.rpartition(b',"')
-            rests.append(fields[end:])
-            texts.append(text)
-        return None if b'"' in b"".join(texts) else _Parts(lines, rests, texts)
+        apart = list(map(bytes.rpartition, lines, repeat(b',"')))
+        texts = list(map(itemgetter(2), apart))
+        if b'"' in b"".join(texts):
+            return None
+        return _Parts(lines, list(map(itemgetter(slice(end, None)), map(itemgetter(0), apart))), texts)
 
     def _read(self, rest: bytes) -> Any:
         return super()._read(rest + b"]}")

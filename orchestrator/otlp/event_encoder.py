@@ -1,10 +1,11 @@
-"""Events of one kind -> LogRecords in protobuf's wire format, the same bytes that protobuf itself would write.
+"""Events of one kind -> LogRecords in protobuf's wire format, the same messages that protobuf itself would write.
 
-What never changes is written once. Fields that change slowly (pid, thread, user) are written together and remembered
-by their tuple; which those are is seen from the events. The rest goes column by column (``event_columns``).
+What never changes is written once. Of what comes again and again all is remembered. Else fields that change slowly
+(pid, thread, user) are written together and remembered by their tuple; which those are is seen from the events. The
+rest goes column by column (``event_columns``).
 
-Of what comes again and again all is remembered, and the time follows it: fields may stand in any order (protobuf.dev,
-"Encoding", "Field Order"), so here it is the same message in other bytes.
+What differs from record to record comes last, and so the time does: fields may stand in any order (protobuf.dev,
+"Encoding", "Field Order").
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
-from operator import attrgetter, getitem
+from itertools import islice, repeat
+from operator import add, attrgetter, getitem
 from typing import Any
 
 from opentelemetry.proto.logs.v1 import logs_pb2
@@ -29,7 +30,7 @@ from orchestrator.otlp.event_columns import (
     encode_value,
     text_heads,
 )
-from orchestrator.otlp.logs import encode_records, severity_of
+from orchestrator.otlp.logs import EncodedRecords, encode_records, severity_of
 from orchestrator.otlp.wire import Memo, delimited
 from orchestrator.signals.clock import Moment
 from orchestrator.signals.event_batch import EventBatch
@@ -46,6 +47,9 @@ _SAMPLE, _SAMPLE_AGAIN = 2048, 200_000
 # Fields change slowly if an event in so many, or fewer, has values that were not seen before.
 _SLOW = 4
 _FEW = 4
+# Records that are joined together. ``bytes.join`` notes 80 bytes for each piece (a Py_buffer; CPython's
+# Objects/stringlib/join.h): for thousands at once that is more than what they hold, and leaves a CPU's own cache.
+_TOGETHER = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +76,26 @@ class EventEncoder:
             for index, put in event.setters
         ]
         self._time = attrgetter(row_field(event.time))
-        # In the order of protobuf's field numbers, in which its library writes them.
         severity, constants = severity_of(rule.severity).SerializeToString(), encode_attributes(dict(rule.attributes))
         body = encode_body(event)
-        start = severity + body + constants if isinstance(body, bytes) else severity
-        self._first: list[Segment] = [] if isinstance(body, bytes) else [body, lambda _rows: repeat(constants)]
-        self._start = struct.Struct(f"<Q{len(start)}s").pack, start
-        self._name = logs_pb2.LogRecord(event_name=rule.name).SerializeToString()
-        fixed = len(_TIME_TAG) + 8 + len(start)
-        self._head = Memo[int, bytes](lambda size: delimited(_LOG_RECORDS, fixed + size) + _TIME_TAG)
+        name = logs_pb2.LogRecord(event_name=rule.name).SerializeToString()
+        self._start = severity + (body if isinstance(body, bytes) else b"") + constants + name
+        self._first: list[Segment] = [] if isinstance(body, bytes) else [body]
         self._shared = Memo[Any, bytes](self._write_shared)
         self._whole = Memo[int, Memo[Any, bytes]](lambda tail: Memo(partial(self._write_whole, tail)))
-        self._text_head = text_heads(fields[-1].attribute or "")
+        self._heads = Memo[int, Memo[int, bytes]](lambda tail: Memo(lambda size: delimited(_LOG_RECORDS, size + tail)))
+        self._text_heads = text_heads(fields[-1].attribute or "")
+        self._text_sizes = Memo[int, int](lambda size: size + len(self._text_heads[size]))
         self._segments: list[Segment] = []
         self._made: dict[tuple[bool, tuple[str, ...]], Segment] = {}
         self._sample: list[Any] = []
         self._planned = self._since = 0
 
-    def encode(self, batch: EventBatch) -> bytes:
-        """The LogRecords of a batch as a ScopeLogs holds them."""
+    def encode(self, batch: EventBatch) -> list[EncodedRecords]:
+        """The LogRecords of a batch, at most 128 together."""
         if len(batch) < _FEW:
-            return encode_records(batch.records())
-        last = logs_pb2.LogRecord(observed_time_unix_nano=batch.moment.unix).SerializeToString() + self._name
+            return [EncodedRecords(encode_records(batch.records()), len(batch))]
+        last = logs_pb2.LogRecord(observed_time_unix_nano=batch.moment.unix).SerializeToString()
         if constants := batch.constants:
             last = encode_attributes(constants) + last
         rows = batch.rows
@@ -102,53 +104,40 @@ class EventEncoder:
         encode = self._encode_shared if rows.texts else self._encode_whole
         return encode(rows, _offset(batch.moment, rows.times[0]), last)
 
-    def _encode_columns(self, rows: Sequence[Any], offset: int, last: bytes) -> bytes:
+    def _encode_columns(self, rows: Sequence[Any], offset: int, last: bytes) -> list[EncodedRecords]:
         self._plan(rows)
-        first, rest = _in_two([segment(rows) for segment in (*self._first, *self._segments)])
-        (pack, start), head, fixed = self._start, self._head, len(last)
-        pieces: list[bytes] = []
-        add = pieces.append
-        for time, one, other in zip(map(self._time, rows), first, rest):  # noqa: B905 - some never end
-            add(head[len(one) + len(other) + fixed])
-            add(pack(time + offset, start))
-            add(one)
-            add(other)
-            add(last)
-        return b"".join(pieces)
+        count = len(rows)
+        tails = _tails(map(self._time, rows), offset, last)
+        columns = _in_two([segment(rows) for segment in (*self._first, *self._segments)])
+        first, rest = (list(islice(column, count)) for column in columns)  # some never end
+        fixed = len(self._start) + len(tails[0])
+        heads = map(self._heads[fixed].__getitem__, map(add, map(len, first), map(len, rest)))
+        return _joined([heads, [self._start] * count, first, rest], tails)
 
-    def _encode_shared(self, rows: Rows, offset: int, last: bytes) -> bytes:
+    def _encode_shared(self, rows: Rows, offset: int, last: bytes) -> list[EncodedRecords]:
         """Rows that come again and again, and a text that may be another one each time."""
-        (pack, start), head, text_head, fixed = self._start, self._head, self._text_head, len(last)
-        pieces: list[bytes] = []
-        add = pieces.append
-        for time, shared, text in zip(rows.times, map(self._shared.__getitem__, rows.rows), rows.texts, strict=True):
-            before = text_head[len(text)]
-            add(head[len(shared) + len(before) + len(text) + fixed])
-            add(pack(time + offset, start))
-            add(shared)
-            add(before)
-            add(text)
-            add(last)
-        return b"".join(pieces)
+        tails = _tails(rows.times, offset, last)
+        shared = list(map(self._shared.__getitem__, rows.rows))
+        lengths = list(map(len, rows.texts))
+        sizes = map(add, map(len, shared), map(self._text_sizes.__getitem__, lengths))
+        heads = map(self._heads[len(tails[0])].__getitem__, sizes)
+        before = map(self._text_heads.__getitem__, lengths)
+        return _joined([heads, shared, before, rows.texts], tails)
 
-    def _encode_whole(self, rows: Rows, offset: int, last: bytes) -> bytes:
-        """Rows that come again and again with all that they hold: only times are written anew, at the ends."""
-        tail = last + _TIME_TAG
-        pack = struct.Struct(f"<{len(tail)}sQ").pack
-        pieces = [b""] * (2 * len(rows.rows))
-        pieces[::2] = map(self._whole[len(tail) + 8].__getitem__, rows.rows)
-        pieces[1::2] = [pack(tail, time + offset) for time in rows.times]
-        return b"".join(pieces)
+    def _encode_whole(self, rows: Rows, offset: int, last: bytes) -> list[EncodedRecords]:
+        """Rows that come again and again with all that they hold."""
+        tails = _tails(rows.times, offset, last)
+        return _joined([map(self._whole[len(tails[0])].__getitem__, rows.rows)], tails)
 
     def _write_whole(self, tail: int, row: Any) -> bytes:
         """A LogRecord that ``tail`` more bytes make whole."""
         body = b"".join(next(iter(segment([row]))) for segment in self._first)
-        record = self._start[1] + body + _attributes(self._sources, row)
+        record = self._start + body + _attributes(self._sources, row)
         return delimited(_LOG_RECORDS, len(record) + tail) + record
 
     def _write_shared(self, row: Any) -> bytes:
         """All but the last one of the attributes, which is the text."""
-        return _attributes(self._sources[:-1], row)
+        return self._start + _attributes(self._sources[:-1], row)
 
     def _plan(self, rows: Sequence[Any]) -> None:
         """See which fields change slowly: at once, with more of a sample, and again after many more events."""
@@ -167,6 +156,24 @@ class EventEncoder:
         if key not in self._made:
             self._made[key] = _slow(group) if is_slow else _fast(group[0])
         return self._made[key]
+
+
+def _tails(times: Iterable[int], offset: int, last: bytes) -> list[bytes]:
+    """The ends of records: ``last``, and the time."""
+    tail = last + _TIME_TAG
+    pack = struct.Struct(f"<{len(tail)}sQ").pack
+    return [pack(tail, time + offset) for time in times]
+
+
+def _joined(columns: Sequence[Iterable[bytes]], tails: Sequence[bytes]) -> list[EncodedRecords]:
+    """Records of a piece of each column and a tail, so many together."""
+    each = len(columns) + 1
+    pieces = [b""] * (each * len(tails))
+    for place, column in enumerate([*columns, tails]):
+        pieces[place::each] = column
+    step = each * _TOGETHER
+    groups = (pieces[begin : begin + step] for begin in range(0, len(pieces), step))
+    return [EncodedRecords(b"".join(group), len(group) // each) for group in groups]
 
 
 def _offset(moment: Moment, time: int) -> int:
