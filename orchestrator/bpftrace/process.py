@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import IO, Any, cast
 
@@ -29,8 +29,7 @@ _PR_SET_PDEATHSIG = 1
 _PRCTL = ctypes.CDLL(None).prctl  # found before any fork
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
 # What is passed on before its time, and in pieces of which size: a CPU's own cache holds what is made of one.
-_ENOUGH, _CHUNK = 1 << 20, 1 << 18
-_READ = 1 << 16
+_ENOUGH, _CHUNK = 1 << 20, 1 << 17
 # What bpftrace writes in a second at most, but for moments.
 _FASTEST = 20e6
 _USUAL_PATIENCE = 0.02
@@ -53,6 +52,7 @@ class Drain(threading.Thread):
         super().__init__(daemon=True, name="drain")
         self._descriptor = descriptor
         self._pipe_size = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+        self._buffer = bytearray(_ENOUGH + self._pipe_size)
         self._limit = limit
         self._chunks: SimpleQueue[Any] = SimpleQueue()
         self._is_in_gap = self._is_at_end = False
@@ -69,11 +69,10 @@ class Drain(threading.Thread):
         poller.register(self._descriptor, select.POLLIN)
         while True:
             poller.poll()
-            data = self._gather()
-            for begin in range(0, len(data), _CHUNK):
-                self._pass_on(data[begin : begin + _CHUNK])
-            if not data:
+            if not (size := self._gather()):
                 break
+            for part in _parts(self._buffer, size):
+                self._pass_on(bytes(memoryview(self._buffer)[part]))
         self._chunks.put(b"")
 
     def get(self, timeout: float) -> bytes | None:
@@ -94,26 +93,31 @@ class Drain(threading.Thread):
         """End the wait in ``get``, or the next one. For signal handlers too: SimpleQueue.put() is reentrant."""
         self._chunks.put(_WAKE)
 
-    def _gather(self) -> bytes:
-        """What comes until patience ends, or there is enough; nothing at the end."""
+    def _gather(self) -> int:
+        """Read what comes until patience ends, or there is enough; how many bytes, 0 at the end.
+
+        It is looked for before the pipe can be full. Where little came last time, it may: a burst that begins then
+        waits in bpftrace's own buffer for a moment.
+        """
         poller = select.poll()
         poller.register(self._descriptor, 0)  # which tells only that the other side has closed
-        pieces: list[bytes] = []
-        began, has_closed = time.monotonic(), False
-        while sum(map(len, pieces)) < _ENOUGH and not has_closed:
+        size, began, has_closed = 0, time.monotonic(), False
+        look = usual = self._pipe_size / _FASTEST
+        while size < _ENOUGH and not has_closed:
             if (left := began + self.patience - time.monotonic()) <= 0:
                 break
-            has_closed = bool(poller.poll(min(left, self._pipe_size / _FASTEST) * 1000))
-            pieces += self._read()
-        return b"".join([*pieces, *self._read()])
+            has_closed = bool(poller.poll(min(left, look) * 1000))
+            found = self._read(size)
+            look = usual if found > self._pipe_size // 4 else 2 * usual
+            size += found
+        return size + self._read(size)
 
-    def _read(self) -> list[bytes]:
-        """What is in the pipe now, at most as much as it holds. In small pieces, for malloc's sake."""
-        pieces: list[bytes] = []
-        with contextlib.suppress(BlockingIOError):
-            while len(pieces) * _READ < self._pipe_size and (piece := os.read(self._descriptor, _READ)):
-                pieces.append(piece)
-        return pieces
+    def _read(self, size: int) -> int:
+        """Read what is in the pipe now, behind what is in the buffer."""
+        try:
+            return os.readv(self._descriptor, [memoryview(self._buffer)[size:]])
+        except BlockingIOError:
+            return 0
 
     def _pass_on(self, chunk: bytes) -> None:
         if self._passed - self._taken + len(chunk) <= self._limit:
@@ -126,6 +130,16 @@ class Drain(threading.Thread):
         if not self._is_in_gap:
             self._is_in_gap = True
             self._chunks.put(GAP)
+
+
+def _parts(buffer: bytearray, size: int) -> Iterator[slice]:
+    """Parts of what was read that end where a line does, if they can: then none is put together again."""
+    begin = 0
+    while size - begin > _CHUNK:
+        end = buffer.rfind(b"\n", begin, begin + _CHUNK) + 1 or begin + _CHUNK
+        yield slice(begin, end)
+        begin = end
+    yield slice(begin, size)
 
 
 class BpftraceProcess:
