@@ -47,12 +47,9 @@ def main() -> None:
         said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout.strip()
         live = ("--bpftrace", path)
         show(f"Live, {said}: 20,000 events/s", "live", *live, "--rates", "20000", "--runs", arguments.runs)
-        show(
-            f"Live, {said}: the same, each path new",
-            "live",
-            *live,
-            *("--rates", "20000", "--runs", arguments.runs, "--new-paths"),
-        )
+        for what, flag in (("four paths each", "--own-paths"), ("each path new", "--new-paths")):
+            rate = ("--rates", "20000", "--runs", arguments.runs)
+            show(f"Live, {said}: the same, {what}", "live", *live, *rate, flag)
         show(f"Live, {said}: other rates", "live", *live)
     first = ("--bpftrace", bpftraces[0])
     show("Live for a minute", "live", *first, "--rates", "50000", "--seconds", "60")

@@ -1,6 +1,7 @@
 """What bpftrace itself takes for each printed event, and what we take to send it on as an OTLP log record.
 
-    python -m benchmarks.live [--bpftrace PATH] [--rates 1000,10000,50000] [--seconds 10] [--runs 1] [--new-paths]
+    python -m benchmarks.live [--bpftrace PATH] [--rates 1000,10000,50000] [--seconds 10] [--runs 1]
+                            [--new-paths | --own-paths]
 
 load.c makes the events, in bursts each 50 ms, to a receiver in another process (OTLP over HTTP/protobuf, not
 compressed). A first second of the same load is not counted: what is paid once is not in the figures. Memory is that of
@@ -41,6 +42,8 @@ HEAD = (
 )
 _HERE = Path(__file__).parent
 _PROCESSES, _PATHS = 50, 200
+# Steps by which each process comes to each of 200 paths, and to four of them.
+_EACH_PATH, _OWN_PATHS = 7, 50
 _SETTLE_SECONDS = 1.5
 _TIMEOUT = 900.0
 # Above this rate the receiver counts no log records, which would take a CPU from the others; ours are what we say.
@@ -73,12 +76,14 @@ def choose_directory() -> int:
 class Load:
     """What load.c does: the program, events a second, and how many paths there are, 0 for a new one each time.
 
-    ``directory`` tells its calls from those of any other load.
+    ``step``: how many paths a process goes on from call to call. ``directory`` tells its calls from those of any other
+    load.
     """
 
     program: Path
     rate: int
     paths: int
+    step: int = _EACH_PATH
     directory: int = field(default_factory=choose_directory)
 
     @property
@@ -88,7 +93,7 @@ class Load:
 
     def make(self, seconds: int, pid: int, receiver: sink.Sink) -> tuple[int, int]:
         """How many events there were, and the memory of process ``pid`` after half of them; all have arrived then."""
-        arguments = [str(value) for value in (self.rate, seconds, _PROCESSES, self.paths, self.directory)]
+        arguments = [str(value) for value in (self.rate, seconds, _PROCESSES, self.paths, self.directory, self.step)]
         began = time.monotonic()
         half = 0
         with subprocess.Popen([self.program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as loading:
@@ -153,7 +158,10 @@ def see(load: Load, seconds: int, bpftrace: str) -> Seen:
     lost = _number(r"([\d,]+) of [\d,]+ events were lost", said)
     arrived = _number(r"([\d,]+) log records", said) if records is None else records
     spent = [late - early for early, late in zip(before, after, strict=True)]
-    return Seen(happened, lost, warm + happened - lost - arrived, spent[0], spent[1], (half, end))
+    seen = Seen(happened, lost, warm + happened - lost - arrived, spent[0], spent[1], (half, end))
+    if seen.lost_by_us:
+        print(said, file=sys.stderr)
+    return seen
 
 
 def _number(pattern: str, text: str) -> int:
@@ -183,7 +191,9 @@ def main() -> None:
     parser.add_argument("--rates", default="1000,10000,50000,100000")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--new-paths", action="store_true", help="each event has another path, instead of one of 200")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--new-paths", action="store_true", help="each event has another path, instead of one of 200")
+    which.add_argument("--own-paths", action="store_true", help="each process has four of 200 paths, instead of all")
     arguments = parser.parse_args()
     print(described(arguments.bpftrace), flush=True)
     rows = []
@@ -191,7 +201,7 @@ def main() -> None:
         program = compile_load(Path(folder))
         paths = 0 if arguments.new_paths else _PATHS
         for rate in arguments.rates.split(","):
-            load = Load(program, int(rate), paths)
+            load = Load(program, int(rate), paths, _OWN_PATHS if arguments.own_paths else _EACH_PATH)
             runs = [see(load, arguments.seconds, arguments.bpftrace) for _ in range(arguments.runs)]
             rows.append(row(rate, runs))
     print(table(HEAD, rows))
