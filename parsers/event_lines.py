@@ -31,9 +31,9 @@ _TYPES: dict[FieldType, Any] = {
 _PREFIX = b'{"type": "value", "data": ["%b",'
 _MOST_KNOWN = 4096
 # If more than one line in so many has values that were not seen before, or so many lines have, the block is read
-# another way, and so are the next ones: one, then twice as many each time, as what is new to a stream that has just
-# begun may come again and again.
-_OFTEN, _MOST_NEW, _MOST_RESTING = 4, 512, 64
+# another way, and so are the next ones: one, then four times as many each time, as what is new to a stream that has
+# just begun may come again and again.
+_OFTEN, _MOST_NEW, _MOST_RESTING = 4, 512, 512
 
 
 class Shape(NamedTuple):
@@ -127,7 +127,7 @@ class _Splitter(ABC):
         except msgspec.MsgspecError:  # no times, other fields
             return None
         except _TooManyError:
-            self._resting, self._rest = self._rest, min(2 * self._rest, _MOST_RESTING)
+            self._resting, self._rest = self._rest, min(4 * self._rest, _MOST_RESTING)
             return None
         self._rest = 1
         return Rows(self._tag, rows, numbers, parts.texts) if len(numbers) == len(rows) else None
