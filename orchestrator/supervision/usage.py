@@ -66,7 +66,7 @@ class ProcessReader:
         self._pid = pid
         self._own = signals[0] if own else ""
         self._prefixes = {f"{_MAP_PREFIX}{signal}_"[:_NAME_BYTES]: signal for signal in signals}
-        self._proc = proc
+        self._proc = str(proc)
         self._described: dict[int, tuple[str, str]] = {}
 
     def read(self) -> BpftraceUsage:
@@ -79,13 +79,14 @@ class ProcessReader:
         """CPU seconds of its processes; 0 of one that is gone."""
         return sum(map(_cpu_seconds, self._folders()))
 
-    def _folders(self) -> list[Path]:
+    def _folders(self) -> list[str]:
         """Of the process, its children, and theirs."""
         found = [self._pid]
         for parent in found:  # it grows meanwhile
-            for task in _listed(self._proc / str(parent) / "task"):
-                found += map(int, _text(task / "children").split())
-        return [self._proc / str(pid) for pid in found]
+            tasks = f"{self._proc}/{parent}/task"
+            for task in _listed(tasks):
+                found += map(int, _text(f"{tasks}/{task}/children").split())
+        return [f"{self._proc}/{pid}" for pid in found]
 
     def _add_up(self, infos: Iterable[Mapping[str, str]]) -> list[ProgramUsage]:
         """By name and signal: a probe may have several programs."""
@@ -147,49 +148,50 @@ def own_cpu_seconds() -> float:
 
 def own_memory() -> int:
     """Resident bytes of our process."""
-    return _memory(Path("/proc/self"))
+    return _memory("/proc/self")
 
 
-def _cpu_seconds(folder: Path) -> float:
+def _cpu_seconds(folder: str) -> float:
     """utime, stime, and those of children that have ended: fields 14 to 17 of proc_pid_stat(5)."""
-    fields = _text(folder / "stat").rpartition(") ")[2].split()
+    fields = _text(f"{folder}/stat").rpartition(") ")[2].split()
     return sum(map(int, fields[11:15])) / _TICKS
 
 
-def _memory(folder: Path) -> int:
-    fields = _text(folder / "statm").split()
+def _memory(folder: str) -> int:
+    fields = _text(f"{folder}/statm").split()
     return int(fields[1]) * _PAGE if len(fields) > 1 else 0
 
 
-def _program_infos(folder: Path) -> Iterator[dict[str, str]]:
+def _program_infos(folder: str) -> Iterator[dict[str, str]]:
     """Those of the BPF programs that a process has loaded."""
-    for link in _listed(folder / "fd"):
-        if _target(link) == _PROGRAM_LINK and "prog_id" in (info := _fields(folder / "fdinfo" / link.name)):
-            yield info
+    links = [link for link in _listed(f"{folder}/fd") if _target(f"{folder}/fd/{link}") == _PROGRAM_LINK]
+    infos = (_fields(f"{folder}/fdinfo/{link}") for link in links)
+    yield from (info for info in infos if "prog_id" in info)
 
 
-def _fields(file: Path) -> dict[str, str]:
+def _fields(file: str) -> dict[str, str]:
     """``prog_id:	35``, one a line."""
     pairs = (line.partition(":") for line in _text(file).splitlines())
     return {name: value.strip() for name, _, value in pairs}
 
 
-def _text(file: Path) -> str:
+def _text(file: str) -> str:
     try:
-        return file.read_text(errors="replace")
+        with open(file, errors="replace") as opened:
+            return opened.read()
     except OSError:
         return ""
 
 
-def _target(link: Path) -> str:
+def _target(link: str) -> str:
     try:
         return os.readlink(link)
     except OSError:
         return ""
 
 
-def _listed(folder: Path) -> list[Path]:
+def _listed(folder: str) -> list[str]:
     try:
-        return list(folder.iterdir())
+        return os.listdir(folder)
     except OSError:
         return []
