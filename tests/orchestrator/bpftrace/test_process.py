@@ -84,6 +84,27 @@ def test_drain_never_lets_the_writer_wait(pipe: Pipe) -> None:
     assert kept.count(b"\n") + drain.dropped_lines == 10_000
 
 
+def test_what_the_drain_gives_ends_where_a_line_does(pipe: Pipe) -> None:
+    """Then nobody has to put its pieces together; a line that is too long for that comes in pieces all the same."""
+    fcntl.fcntl(pipe.reader, fcntl.F_SETPIPE_SZ, 1 << 20)
+    lines = [b"%d %b\n" % (number, b"x" * (number % 997)) for number in range(1200)]
+    drain = pipe.drain()
+    for line in lines:  # all of it fits into the pipe
+        os.write(pipe.writer, line)
+    drain.start()
+    drain.patience = 0.0
+    chunks: list[bytes] = []
+    while sum(map(len, chunks)) < sum(map(len, lines)):
+        chunks.append(drain.get(30) or b"")
+    assert len(chunks) > 1
+    assert {chunk[-1:] for chunk in chunks} == {b"\n"}
+    assert b"".join(chunks) == b"".join(lines)
+    long = b"y" * 600_000
+    os.write(pipe.writer, long)
+    pipe.end()
+    assert b"".join(chunk or b"" for chunk in read_all(drain)) == long
+
+
 def test_drain_says_that_nothing_is_there_yet(pipe: Pipe) -> None:
     drain = pipe.drain()
     drain.start()
