@@ -96,8 +96,8 @@ class Drain(threading.Thread):
     def _gather(self) -> int:
         """Read what comes until patience ends, or there is enough; how many bytes, 0 at the end.
 
-        It is looked for before the pipe can be full. Where little came last time, it may: a burst that begins then
-        waits in bpftrace's own buffer for a moment.
+        It is looked for before the pipe can be full; where little came the time before, twice as late: the end of a
+        burst that begins then waits in bpftrace's own buffer for a moment.
         """
         poller = select.poll()
         poller.register(self._descriptor, 0)  # which tells only that the other side has closed
