@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -39,6 +40,12 @@ def _tracing() -> None:
         lack("bpftrace is not installed")
     if not Path("/sys/kernel/tracing/events").is_dir():
         lack("tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hangups() -> None:
+    """Under nohup(1) whatever is started here would ignore SIGHUP as well."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", params=["host", *SUITES])
