@@ -32,8 +32,8 @@ _PREFIX = b'{"type": "value", "data": ["%b",'
 _MOST_KNOWN = 4096
 # If more than one line in so many has values that were not seen before, or so many lines have, the block is read
 # another way, and so are the next ones: one, then four times as many each time, as what is new to a stream that has
-# just begun may come again and again.
-_OFTEN, _MOST_NEW, _MOST_RESTING = 4, 512, 512
+# just begun may come again and again. What has not come again by then is forgotten, and all begins anew.
+_OFTEN, _MOST_NEW, _MOST_RESTING = 4, 512, 1024
 
 
 class Shape(NamedTuple):
@@ -127,10 +127,16 @@ class _Splitter(ABC):
         except msgspec.MsgspecError:  # no times, other fields
             return None
         except _TooManyError:
-            self._resting, self._rest = self._rest, min(4 * self._rest, _MOST_RESTING)
+            self._begin_rest()
             return None
         self._rest = 1
         return Rows(self._tag, rows, numbers, parts.texts) if len(numbers) == len(rows) else None
+
+    def _begin_rest(self) -> None:
+        self._resting, self._rest = self._rest, 4 * self._rest
+        if self._rest > _MOST_RESTING:
+            self._rest = 1
+            self._known.clear()
 
     @abstractmethod
     def _cut(self, block: bytes, end: int) -> _Parts | None:
