@@ -1,7 +1,7 @@
 """A bpftrace process: program in, bytes and stderr lines out, an exit code; it never outlives us.
 
-The pipe from bpftrace never fills up: a thread of its own reads it into memory and waits for nothing else. A bpftrace
-that is blocked in write() when a signal comes throws away everything it still had to say.
+A thread of its own reads the pipe from bpftrace into memory and waits for nothing else. A bpftrace that is blocked in
+write() when a signal comes throws away everything it still had to say: it is told to end while there is room.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import select
 import signal
 import subprocess
+import sys
+import termios
 import threading
 import time
 from collections import deque
@@ -33,6 +35,8 @@ _ENOUGH, _CHUNK = 1 << 20, 1 << 17
 # What bpftrace writes in a second at most, but for moments.
 _FASTEST = 20e6
 _USUAL_PATIENCE = 0.02
+# A pipe is full when its pages are, and lines of half a page and more leave almost half of each empty.
+_ROOM, _ROOM_SECONDS, _LOOK_SECONDS = 0.25, 5.0, 0.001
 _DRAIN_LIMIT = 128 << 20
 _STDERR_LINES = 4000  # 0.27 has ten for each cast that it finds unnecessary
 
@@ -92,6 +96,17 @@ class Drain(threading.Thread):
     def wake(self) -> None:
         """End the wait in ``get``, or the next one. For signal handlers too: SimpleQueue.put() is reentrant."""
         self._chunks.put(_WAKE)
+
+    def wait_for_room(self, seconds: float) -> None:
+        """Return once so little is in the pipe that a write to it does not block, or after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while self.is_alive() and self._unread() > self._pipe_size * _ROOM and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+
+    def _unread(self) -> int:
+        """Bytes in the pipe."""
+        found = fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4))
+        return int.from_bytes(found, sys.byteorder)
 
     def _gather(self) -> int:
         """Read what comes until patience ends, or there is enough; how many bytes, 0 at the end.
@@ -194,6 +209,7 @@ class BpftraceProcess:
 
     def interrupt(self) -> None:
         """Ask for the end: bpftrace runs END and prints its maps."""
+        self.output.wait_for_room(_ROOM_SECONDS)
         self._signal(signal.SIGINT)
 
     def wake(self) -> None:

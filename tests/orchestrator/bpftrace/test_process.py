@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,6 +170,32 @@ def test_process_that_cannot_be_run(tmp_path: Path) -> None:
     script.chmod(0o755)
     with pytest.raises(HostError, match="cannot be run"):
         BpftraceProcess([str(script)], "", os.environ)
+
+
+WRITER = """
+import ctypes, signal, sys
+signal.signal(signal.SIGINT, lambda *_: None)
+write = ctypes.CDLL(None).write  # Python's own begins anew after a signal
+line = b"x" * 4095 + b"\\n"
+for _ in range(320):
+    if write(1, line, len(line)) != len(line):
+        sys.exit(1)
+write(1, b"last words\\n", 11)
+"""
+
+
+def test_process_is_interrupted_when_it_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bpftrace's std::cout gives up for good when a signal ends a write to a full pipe, and its maps are lost."""
+    monkeypatch.setattr("orchestrator.bpftrace.process._FASTEST", 1e6)  # the pipe is full before it is looked for
+    process = BpftraceProcess([sys.executable, "-c", WRITER], "", os.environ)
+    process.output.patience = 600.0
+    unread = bytes(4)
+    while int.from_bytes(unread, sys.byteorder) < fcntl.fcntl(process.stdout.fileno(), fcntl.F_GETPIPE_SZ):
+        unread = fcntl.ioctl(process.stdout.fileno(), termios.FIONREAD, bytes(4))
+        assert process.poll() is None
+    process.interrupt()
+    assert process.wait(30) == 0
+    assert b"".join(filter(None, read_all(process.output))).endswith(b"x\nlast words\n")
 
 
 WAITER = """
