@@ -114,7 +114,7 @@ class Sampler:
         self._now = self._began = self._seen = 0
         self._unread = _UNREAD
         self._enough = self._last_rate = 0.0
-        self._unscaled: float | None = None
+        self._factor, self._unscaled = 1.0, 0.0
 
     @property
     def rate(self) -> float:
@@ -122,12 +122,15 @@ class Sampler:
         return self._rate
 
     def scale(self, factor: float) -> None:
-        """Allow only so much of the rate: of the limit, or of what came last where that is less. 1 is all again."""
-        if self._unscaled is None:
-            self._unscaled = min(self.limit or math.inf, max(self._last_rate, 1.0))
+        """Allow only so much of the rate: of the limit, or of what came last where that is less. 1 is all again.
+
+        Of nothing there is no part: if nothing came, it is of what comes in the first whole second in which it does.
+        """
+        self._factor = factor
         if factor >= 1:
-            self._unscaled, self._rate = None, float(self.limit or math.inf)
-        else:
+            self._unscaled, self._rate = 0.0, float(self.limit or math.inf)
+        elif came := self._unscaled or self._last_rate:
+            self._unscaled = min(self.limit or math.inf, came)
             self._rate = max(1.0, self._unscaled * factor)
         self._tokens = min(self._tokens, self._rate)
 
@@ -147,6 +150,10 @@ class Sampler:
         for kinds in self._signals.values():
             for kind in kinds.values():
                 kind.demand, kind.seen = kind.seen / seconds, 0
+        before = self._last_rate
+        self._last_rate = sum(kind.demand for kinds in self._signals.values() for kind in kinds.values())
+        if self._factor < 1 and before:
+            self.scale(self._factor)
         self._plan(1.0)
 
     def take(self, signal: str, name: str, count: int) -> Picked | None:
@@ -168,7 +175,6 @@ class Sampler:
             for signal, kinds in self._signals.items()
         }
         totals = {signal: sum(kinds.values()) for signal, kinds in demands.items()}
-        self._last_rate = sum(totals.values())
         for signal, share in self._shares(totals).items():
             for name, part in fair_shares(demands[signal], share).items():
                 self._signals[signal][name].every = _one_in(demands[signal][name], part)

@@ -97,7 +97,7 @@ class Governor:
         self._costs_before: tuple[dict[str, int], dict[str, int]] = {}, {}
         self._spent = 0.0
         self._memory = 0, 0
-        self._read_at = -math.inf
+        self._read_at = self._judged_at = -math.inf
         self._least = 1.0
         self._statistics = count_run_time() if limits.max_cpu_percent else None
 
@@ -110,10 +110,11 @@ class Governor:
         return capture
 
     def tick(self) -> None:
-        """Read and judge, if it is time."""
-        if time.monotonic() - self._read_at < _READ_SECONDS:
+        """Read and judge, if it is time, however lately something was read for our own metrics."""
+        if time.monotonic() - self._judged_at < _READ_SECONDS:
             return
         self.read()
+        self._judged_at = self._read_at
         decision = self._policy.see(Reading(self._read_at, self._spent + own_cpu_seconds(), sum(self._memory)))
         if decision is not None:
             _ACTIONS[decision.action](self, decision)
@@ -164,12 +165,17 @@ class Governor:
         self.sampler.scale(decision.factor)
         self._least = min(self._least, decision.factor)
         self.told = [f"resource_limits: events were thinned down to 1/{1 / self._least:.0f} of their rate"]
-        self._tell(decision, f"events are thinned to {self.sampler.rate:,.0f} a second")
+        self._tell(decision, f"events are thinned to {self._rate(decision.factor)}")
 
     def _restore(self, decision: Decision) -> None:
         self.sampler.scale(decision.factor)
-        rate = f"{self.sampler.rate:,.0f} events a second" if self.sampler.rate < math.inf else "all events"
-        self._tell(decision, f"{rate} are let through again")
+        what = "all events" if decision.factor >= 1 else f"events up to {self._rate(decision.factor)}"
+        self._tell(decision, f"{what} are let through again")
+
+    def _rate(self, factor: float) -> str:
+        """What events are thinned to; nothing has come yet where no number is known."""
+        rate, is_known = self.sampler.rate, self.sampler.rate < (self.sampler.limit or math.inf)
+        return f"{rate:,.0f} a second" if is_known else f"1/{1 / factor:.0f} of their rate"
 
     def _stop_costliest(self, decision: Decision) -> None:
         times, events = self._costs()

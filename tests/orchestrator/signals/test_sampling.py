@@ -175,6 +175,16 @@ def test_a_rate_without_a_limit_can_be_scaled_and_restored() -> None:
     assert stream.feed(1, exec=10**6)["exec"] >= 10**6 - 2
 
 
+def test_a_rate_that_is_scaled_while_nothing_comes_is_a_part_of_what_comes_then() -> None:
+    stream = Stream(0)
+    stream.feed(5)
+    stream.sampler.scale(0.25)
+    for _ in range(20):
+        stream.feed(0.5, exec=1000)
+    assert stream.sampler.rate == pytest.approx(500)
+    assert 5_000 <= stream.thinned["exec", ""].kept <= 8_000
+
+
 @given(st.dictionaries(st.text(max_size=3), st.floats(0, 1e6), max_size=6), st.floats(0.1, 1e6))
 def test_fair_shares(demands: dict[str, float], capacity: float) -> None:
     shares = fair_shares(demands, capacity)

@@ -113,6 +113,21 @@ def test_sample_thins_events_and_says_so_without_a_loss() -> None:
     assert governed.governor.why_thinned == "resource_limits"
 
 
+def test_what_own_metrics_read_does_not_keep_anything_from_being_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet run whose snapshots come more often than it is looked at."""
+    now = 1000.0
+    monkeypatch.setattr(module, "_READ_SECONDS", 2.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now, time_ns=lambda: SECOND))
+    governed = Governed(limits("stop"), ["exec"]).ready()
+    for _ in range(4):
+        now += 2.5
+        (capture,) = governed.captures
+        marks = [Value(["orchestrator", what, 1]) for what in ("snapshot", "snapshot_end")]
+        capture.pipeline.feed(marks, Moment(SECOND, SECOND))
+        governed.tick(1)
+    assert governed.ends == 1
+
+
 def test_stop_ends_the_run_with_a_problem() -> None:
     governed = Governed(limits("stop"), ["exec"]).ready().tick()
     assert governed.ends == 1
