@@ -139,31 +139,31 @@ class Output:
     def _send_spans(self, spans: Mapping[Scope, Sequence[Span]]) -> None:
         from orchestrator.otlp.traces import encode_traces  # noqa: PLC0415
 
-        self._send("traces", spans, lambda items: encode_traces(self._resource, items))
+        self._send("traces", spans, lambda items: [encode_traces(self._resource, items)])
 
     def _send_profiles(self, profiles: Mapping[Scope, Sequence[Profile]]) -> None:
         from orchestrator.otlp.profiles import encode_profiles  # noqa: PLC0415
 
-        self._send("profiles", profiles, lambda items: encode_profiles(self._resource, items, self._kernel_build_id))
+        self._send("profiles", profiles, lambda items: [encode_profiles(self._resource, items, self._kernel_build_id)])
 
     def _send(
         self,
         signal: Signal,
         items: Mapping[Scope, Sequence[Item]],
-        encode: Callable[[Mapping[Scope, Sequence[Item]]], bytes],
+        encode: Callable[[Mapping[Scope, Sequence[Item]]], list[bytes]],
     ) -> None:
         """Send one request, or as many as it takes for none to be too large."""
         from orchestrator.delivery.transport import Request  # noqa: PLC0415
         from orchestrator.otlp import parts  # noqa: PLC0415
 
-        body = encode(items)
-        if len(body) >= _REQUEST_BYTES and (smaller := parts.halves(items)):
+        # A receiver without logs is none for log records, but it may well be one for a run that makes no other ones.
+        is_optional = signal == "logs" and items.keys() == {OWN_SCOPE}
+        request = Request(signal, encode(items), parts.count(items), is_optional)
+        if request.size >= _REQUEST_BYTES and (smaller := parts.halves(items)):
             for half in smaller:
                 self._send(signal, half, encode)
             return
-        # A receiver without logs is none for log records, but it may well be one for a run that makes no other ones.
-        is_optional = signal == "logs" and items.keys() == {OWN_SCOPE}
-        self._target(Request(signal, body, parts.count(items), is_optional))
+        self._target(request)
 
 
 class _Batch(Generic[Item]):

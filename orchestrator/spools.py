@@ -53,7 +53,7 @@ def make_folder(directory: Path, settings: OtlpSettings) -> Path:
     """The folder of a destination, made where it is missing. Raises OSError."""
     folder = folder_of(directory, settings)
     if not (folder / _ABOUT).exists() or read_about(folder) is None:
-        write_file(folder, _ABOUT, msgspec.json.encode(About.of(settings)) + b"\n")
+        write_file(folder, _ABOUT, [msgspec.json.encode(About.of(settings)), b"\n"])
     return folder
 
 

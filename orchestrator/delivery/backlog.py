@@ -69,9 +69,9 @@ class Backlog:
         """Take a request, onto disk where memory is full; whether that was possible."""
         with self._busy:
             self._number += 1
-            if self._size + len(request.body) <= self._limit:
+            if self._size + request.size <= self._limit:
                 self._memory.append((self._number, request))
-                self._size += len(request.body)
+                self._size += request.size
                 return True
             return self._keep(self._number, request) is None
 
@@ -149,7 +149,7 @@ class Backlog:
             self._settled(request, request.items)
             if not refused:
                 self._may_have_more = True
-                self._on_disk += len(request.body)
+                self._on_disk += request.size
         return None
 
     def _settled(self, request: Request, items: int) -> None:
@@ -218,7 +218,7 @@ class Backlog:
         """Take the first out of memory, if it is that one: at the end it may have been kept meanwhile."""
         if self._memory and self._memory[0][0] == number:
             _, request = self._memory.popleft()
-            self._size -= len(request.body)
+            self._size -= request.size
 
 
 def _number(entry: Entry) -> int:

@@ -120,7 +120,7 @@ def merged(one: Losses, other: Losses) -> Losses:
 def add_losses(folder: Path, losses: Losses) -> None:
     """Add to the tally of a destination. Raises OSError."""
     with _locked(folder / "losses.lock"):
-        write_file(folder, "losses.json", msgspec.json.encode(merged(read_losses(folder), losses)) + b"\n")
+        write_file(folder, "losses.json", [msgspec.json.encode(merged(read_losses(folder), losses)), b"\n"])
 
 
 def read_losses(folder: Path) -> Losses:

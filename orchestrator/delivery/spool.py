@@ -14,7 +14,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
@@ -81,7 +81,7 @@ class Entry:
 
     def read(self) -> Request:
         """The request. Raises OSError, FileNotFoundError if it was dropped meanwhile."""
-        return Request(self.signal, self.path.read_bytes(), self.items)
+        return Request(self.signal, [self.path.read_bytes()], self.items)
 
 
 class Spool:
@@ -105,12 +105,12 @@ class Spool:
     def add(self, request: Request, number: int, *, refused: bool = False) -> None:
         """Keep a request, the ``number``-th of this run. Raises OSError (disk full)."""
         name = f"{self.run}-{number:012d}-{request.signal}-{request.items}{_REFUSED if refused else _WAITING}"
-        if len(request.body) > self._limits.size:
+        if request.size > self._limits.size:
             raise OSError(errno.EFBIG, "a request is larger than spool.max_mb")
         with self._busy:
-            self._make_room(len(request.body))
-            write_file(self.folder, name, request.body)
-            self._size += len(request.body)
+            self._make_room(request.size)
+            write_file(self.folder, name, request.pieces)
+            self._size += request.size
 
     def entries(self) -> list[Entry]:
         """All that waits and all that was refused, in order of sending. None of it is older than the limit."""
@@ -199,14 +199,14 @@ def private_folder(path: Path) -> None:
             folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def write_file(folder: Path, name: str, body: bytes) -> None:
+def write_file(folder: Path, name: str, pieces: Iterable[bytes]) -> None:
     """All of it or nothing: a file that has its name is on disk. Raises OSError."""
     private_folder(folder)
     unfinished = folder / f"{name}.{os.getpid()}{_UNFINISHED}"
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(folder / name)

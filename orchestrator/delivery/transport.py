@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -15,13 +16,24 @@ __all__ = ("Outcome", "Request", "Status", "Transport")
 class Request:
     """One serialised ``Export*ServiceRequest``, and how many log records, points, spans or profiles it holds.
 
-    ``optional``: a receiver that does not have this signal needs none of it.
+    ``pieces``: its bytes, one after the other. To join megabytes costs more than to send them: they are in no cache
+    any more. ``optional``: a receiver that does not have this signal needs none of it.
     """
 
     signal: Signal
-    body: bytes
+    pieces: Sequence[bytes]
     items: int
     optional: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.pieces))
+
+    @property
+    def body(self) -> bytes:
+        """All of it in one piece."""
+        return b"".join(self.pieces)
 
 
 class Status(Enum):

@@ -24,14 +24,14 @@ ITEMS = _INNER
 _SCHEMA = delimited(_SCHEMA_URL, len(SCHEMA_URL)) + SCHEMA_URL.encode()
 
 
-def encode_request(resource: Resource, items: Mapping[Scope, Sequence[bytes]]) -> bytes:
-    """A request with the items of each scope, in pieces that a ScopeLogs or ScopeMetrics holds as they are."""
+def encode_request(resource: Resource, items: Mapping[Scope, Sequence[bytes]]) -> list[bytes]:
+    """The pieces of a request. ``items``: those of each scope, in pieces that a ScopeLogs or ScopeMetrics holds."""
     inner = [_about(resource.SerializeToString())]
     for scope, pieces in items.items():
         parts = [_about(make_scope(scope).SerializeToString()), *pieces, _SCHEMA]
         inner += [delimited(_INNER, sum(map(len, parts))), *parts]
     inner.append(_SCHEMA)
-    return b"".join([delimited(_RESOURCES, sum(map(len, inner))), *inner])
+    return [delimited(_RESOURCES, sum(map(len, inner))), *inner]
 
 
 def _about(message: bytes) -> bytes:

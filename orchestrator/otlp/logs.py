@@ -35,8 +35,8 @@ class EncodedRecords:
     count: int
 
 
-def encode_logs(resource: Resource, records: Mapping[Scope, Iterable[LogRecord | EncodedRecords]]) -> bytes:
-    """One request with the records of each scope."""
+def encode_logs(resource: Resource, records: Mapping[Scope, Iterable[LogRecord | EncodedRecords]]) -> list[bytes]:
+    """One request with the records of each scope, in pieces."""
     return encode_request(resource, {scope: _pieces(items) for scope, items in records.items()})
 
 

@@ -26,8 +26,8 @@ _NUMBER_SIZE = 9
 _HEAD = Memo[int, bytes](lambda size: delimited(_DATA_POINTS, size))
 
 
-def encode_metrics(resource: Resource, metrics: Mapping[Scope, Iterable[Metric]]) -> bytes:
-    """One request with the metrics of each scope."""
+def encode_metrics(resource: Resource, metrics: Mapping[Scope, Iterable[Metric]]) -> list[bytes]:
+    """One request with the metrics of each scope, in pieces."""
     pieces = {scope: [piece for metric in items for piece in _encode(metric)] for scope, items in metrics.items()}
     return encode_request(resource, pieces)
 

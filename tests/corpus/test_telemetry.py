@@ -116,9 +116,9 @@ def can_be_sent(version: str, case: str, kind: Format) -> bool:
     sink, resource = fed(version, case, kind)[1], make_resource({})
     try:
         for scope, record in sink.logs:
-            ExportLogsServiceRequest.FromString(encode_logs(resource, {scope: [record]}))
+            ExportLogsServiceRequest.FromString(b"".join(encode_logs(resource, {scope: [record]})))
         for snapshot in sink.snapshots:
-            ExportMetricsServiceRequest.FromString(encode_metrics(resource, snapshot))
+            ExportMetricsServiceRequest.FromString(b"".join(encode_metrics(resource, snapshot)))
     except (TypeError, ValueError):
         return False
     return True

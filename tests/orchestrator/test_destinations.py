@@ -43,7 +43,7 @@ def test_one_that_is_away_does_not_hold_up_the_other(tmp_path: Path) -> None:
         there, away = (settings({"OTEL_EXPORTER_OTLP_ENDPOINT": url}) for url in (receiver.url, AWAY))
         bench = Bench(tmp_path, [away, there])
         for number in range(5):
-            bench.destinations(Request("logs", b"%d" % number, 1))
+            bench.destinations(Request("logs", [b"%d" % number], 1))
         bench.destinations.close(lambda: False)
         assert [one.body for one in receiver.requests] == [b"0", b"1", b"2", b"3", b"4"]
     assert bench.waiting() == {AWAY: ["logs"] * 5, receiver.url: []}
@@ -60,8 +60,8 @@ def test_signals_with_addresses_of_their_own_do_not_wait_for_each_other(tmp_path
             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{receiver.url}/v1/metrics",
         }
         bench = Bench(tmp_path, [settings(variables)])
-        bench.destinations(Request("logs", b"a", 1))
-        bench.destinations(Request("metrics", b"b", 1))
+        bench.destinations(Request("logs", [b"a"], 1))
+        bench.destinations(Request("metrics", [b"b"], 1))
         bench.destinations.close(lambda: False)
         assert [one.path for one in receiver.requests] == ["/v1/metrics"]
     assert bench.waiting() == {AWAY: ["logs"], receiver.url: []}
@@ -70,7 +70,7 @@ def test_signals_with_addresses_of_their_own_do_not_wait_for_each_other(tmp_path
 def test_a_signal_without_an_address_is_refused_and_said(tmp_path: Path) -> None:
     with http_receiver() as receiver:
         bench = Bench(tmp_path, [settings({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{receiver.url}/v1/logs"})])
-        bench.destinations(Request("traces", b"a", 3))
+        bench.destinations(Request("traces", [b"a"], 3))
         bench.destinations.close(lambda: False)
     (message,) = bench.said
     assert "no endpoint takes traces" in message
@@ -86,7 +86,7 @@ def test_a_spool_that_cannot_be_used_is_said_and_all_goes_on(tmp_path: Path, pla
         state.write_text("")
     with http_receiver() as receiver:
         bench = Bench(state, [settings({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url})])
-        bench.destinations(Request("logs", b"a", 1))
+        bench.destinations(Request("logs", [b"a"], 1))
         bench.destinations.close(lambda: False)
         assert len(receiver.requests) == 1
     (message,) = bench.said

@@ -70,7 +70,7 @@ class Bench:
         return self.sink.snapshots[-1]["bpftrace-orchestrator"]
 
 
-LOGS, SPANS, POINTS = Request("logs", b"l", 5), Request("traces", b"ss", 7), Request("metrics", b"mmm", 11)
+LOGS, SPANS, POINTS = Request("logs", [b"l"], 5), Request("traces", [b"ss"], 7), Request("metrics", [b"mmm"], 11)
 
 
 def test_items_are_exported_once_by_signal_and_cause() -> None:

@@ -15,7 +15,7 @@ RUN = "00000000000000000001-aaaaaaaa"
 
 
 def request(number: int) -> Request:
-    return Request("logs", bytes([number]) * 10, 1)
+    return Request("logs", [bytes([number]) * 10], 1)
 
 
 def filled(folder: Path, count: int, *, memory: int, disk: int = 1000) -> tuple[Backlog, Spool]:

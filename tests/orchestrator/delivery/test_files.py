@@ -14,7 +14,7 @@ LINE = "{}\n"
 def test_a_file_is_begun_anew_unless_we_have_begun_it(tmp_path: Path, again: bool, expected: str) -> None:
     for again_now in (False, again):
         file = JsonLines(str(tmp_path / "out.jsonl"), again=again_now)
-        file.write(Request("logs", b"", 0))
+        file.write(Request("logs", [b""], 0))
         file.close()
     assert (tmp_path / "out.jsonl").read_text() == expected
     assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o600

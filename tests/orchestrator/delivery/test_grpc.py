@@ -48,7 +48,7 @@ REJECTED_FIELDS: dict[Signal, str] = {
 RETRYABLE = ("CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS")
 OTHERS = [code for code in grpc.StatusCode if code.name not in (*RETRYABLE, "OK")]
 BODY = b"exec " * 2000
-REQUEST = Request("logs", BODY, 3)
+REQUEST = Request("logs", [BODY], 3)
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def retry_info(seconds: int, nanos: int = 0) -> Any:
 
 def test_the_bytes_of_every_signal_go_to_its_service_over_one_connection() -> None:
     with grpc_receiver() as receiver, transport_to(receiver.port) as transport:
-        outcomes = [transport.send(Request(signal, BODY, 3), 10.0) for signal in PATHS]
+        outcomes = [transport.send(Request(signal, [BODY], 3), 10.0) for signal in PATHS]
     assert outcomes == [Outcome(Status.ACCEPTED)] * 4
     assert [request.method for request in receiver.requests] == [
         f"/opentelemetry.proto.collector.{SERVICES[signal]}/Export" for signal in PATHS
@@ -207,7 +207,7 @@ def test_partial_success_is_read(signal: Signal) -> None:
     response.partial_success.error_message = "too old\n\x1b[31m"
     answer = GrpcAnswer(body=response.SerializeToString())
     with grpc_receiver(answer) as receiver, transport_to(receiver.port) as transport:
-        outcome = transport.send(Request(signal, BODY, 3), 10.0)
+        outcome = transport.send(Request(signal, [BODY], 3), 10.0)
     assert (outcome.status, outcome.rejected) == (Status.ACCEPTED, 2)
     assert outcome.message == f"the receiver refused 2 of 3 items of {signal}: too old \\x1b[31m"
 
@@ -326,7 +326,7 @@ from orchestrator.delivery.transport import Request
 url, certificate, key = sys.argv[1:]
 endpoint = SignalEndpoint(url, client_certificate=certificate or None, client_key=key or None)
 transport = GrpcTransport(OtlpSettings("grpc", {"logs": endpoint}))
-print(transport.send(Request("logs", b"", 1), 10.0).status.name)
+print(transport.send(Request("logs", [b""], 1), 10.0).status.name)
 transport.close()
 """
 
@@ -371,7 +371,7 @@ def talk(connection):
 
 with raw_receiver(talk) as port:
     transport = GrpcTransport(settings_for("grpc", f"http://127.0.0.1:{port}"))
-    thread = threading.Thread(target=transport.send, args=(Request("logs", b"", 1), 10.0))
+    thread = threading.Thread(target=transport.send, args=(Request("logs", [b""], 1), 10.0))
     thread.start()
     sending.wait()
     os.fork() or os._exit(0)

@@ -48,7 +48,7 @@ def a_request(signal: Signal = "logs") -> Request:
     message = ExportLogsServiceRequest()
     record = message.resource_logs.add().scope_logs.add().log_records.add()
     record.body.string_value = "exec " * 200
-    return Request(signal, message.SerializeToString(), 3)
+    return Request(signal, [message.SerializeToString()], 3)
 
 
 REQUEST = a_request()
@@ -68,6 +68,20 @@ def send(base: str, request: Request = REQUEST, timeout: float = 10.0, **options
 def outcome_of(answer: HttpAnswer, request: Request = REQUEST) -> Outcome:
     with http_receiver(answer) as receiver:
         return send(receiver.url, request)
+
+
+@pytest.mark.parametrize("sizes", [[0], [1, 2, 3], [20_000, 5, 0, 70_000], [5, 20_000, 1]])
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip"}])
+def test_pieces_are_posted_as_one_body(sizes: list[int], options: dict[str, str]) -> None:
+    request = Request("logs", [bytes([number]) * size for number, size in enumerate(sizes)], 3)
+    with http_receiver() as receiver:
+        assert send(receiver.url, request, **options) == Outcome(Status.ACCEPTED)
+    (posted,) = receiver.requests
+    assert "transfer-encoding" not in posted.headers
+    assert int(posted.headers["content-length"]) == len(posted.body)
+    body = gzip.decompress(posted.body) if options else posted.body
+    assert body == request.body
+    assert request.size == sum(sizes)
 
 
 @pytest.mark.parametrize("signal", PATHS)
@@ -362,6 +376,20 @@ def test_the_shorter_timeout_holds(attempt: float, setting: float) -> None:
     assert time.monotonic() - begin < 30
     assert outcome.status is Status.RETRYABLE
     assert "no answer in time" in outcome.message
+
+
+def test_a_receiver_that_takes_each_piece_in_time_and_never_all_is_given_up() -> None:
+    def talk(connection: socket) -> None:
+        while connection.recv(1 << 13):
+            time.sleep(0.01)
+
+    large = Request("logs", [bytes(1 << 16)] * 400, 3)  # more than the kernel keeps of a connection
+    with raw_receiver(talk) as port:
+        begin = time.monotonic()
+        outcome = send(f"http://127.0.0.1:{port}", large, 0.5)
+        assert time.monotonic() - begin < 10
+    assert outcome.status is Status.RETRYABLE
+    assert "timed out" in outcome.message
 
 
 def test_a_grpc_port_is_recognised() -> None:

@@ -51,10 +51,10 @@ def requests(number: int) -> list[Request]:
     sample = Sample((Frame(f"f{number}", type="native"),), 1, {})
     profile = Profile(ValueType("samples", "count"), ValueType("cpu", "nanoseconds"), 10, 1, 2, [sample])
     return [
-        Request("profiles", encode_profiles(RESOURCE, {SCOPE: [profile]}), 1),
+        Request("profiles", [encode_profiles(RESOURCE, {SCOPE: [profile]})], 1),
         Request("logs", encode_logs(RESOURCE, {SCOPE: [log]}), 1),
         Request("metrics", encode_metrics(RESOURCE, {SCOPE: [metric]}), 1),
-        Request("traces", encode_traces(RESOURCE, {SCOPE: [span]}), 1),
+        Request("traces", [encode_traces(RESOURCE, {SCOPE: [span]})], 1),
     ]
 
 

@@ -22,7 +22,7 @@ from orchestrator.delivery.transport import Outcome, Request, Status
 def request(name: str, items: int = 1) -> Request:
     message = ExportLogsServiceRequest()
     message.resource_logs.add().scope_logs.add().log_records.add(event_name=name)
-    return Request("logs", message.SerializeToString(), items)
+    return Request("logs", [message.SerializeToString()], items)
 
 
 def name_of(body: bytes) -> str:
@@ -361,7 +361,7 @@ def test_what_a_receiver_has_no_place_for_and_does_not_need_is_no_loss(tmp_path:
     """The audit trail, where only metrics are wanted."""
     bench = Bench(tmp_path, Receiver(NO_LOGS, REFUSED, TAKEN))
     for name in ("not needed", "bad", "good"):
-        bench.sender.submit(Request("logs", request(name).body, 1, optional=True))
+        bench.sender.submit(Request("logs", [request(name).body], 1, optional=True))
     bench.sender.finish(30)
     assert bench.kept(refused=True) == ["bad"]
     assert bench.said == ["receiver: no such path"]

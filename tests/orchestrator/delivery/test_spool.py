@@ -18,7 +18,7 @@ PLENTY = SpoolLimits(1 << 20, 3600.0)
 
 
 def request(body: bytes = b"body", items: int = 3) -> Request:
-    return Request("logs", body, items)
+    return Request("logs", [body], items)
 
 
 @pytest.fixture

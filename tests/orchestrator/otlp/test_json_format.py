@@ -113,20 +113,20 @@ def test_our_own_logs_and_metrics_come_back_equal() -> None:
     record = LogRecord(
         1, 2, "e", "warn", "b\n", {"a": ["x", "\udcff"], "b": True, "i": 2**63 - 1, "d": 1e-06, "é": "é"}
     )
-    logs = encode_logs(make_resource({"r": 1}), {scope: [record]})
+    logs = b"".join(encode_logs(make_resource({"r": 1}), {scope: [record]}))
     assert json_format.Parse(to_json("logs", logs), ExportLogsServiceRequest()).SerializeToString() == logs
     points = [NumberPoint({}, 5), NumberPoint({"p": 1}, 0.5), NumberPoint({"p": 2}, 0)]
     items = [
         Metric("m", "1", "d", "counter", 1, 2, points),
         Metric("h", "s", "d", "histogram", 1, 2, [HistogramPoint({}, [1e-06, 3e-06], [1, 2, 0])]),
     ]
-    metrics = encode_metrics(make_resource({}), {scope: items})
+    metrics = b"".join(encode_metrics(make_resource({}), {scope: items}))
     assert json_format.Parse(to_json("metrics", metrics), ExportMetricsServiceRequest()).SerializeToString() == metrics
 
 
 def test_metrics_as_the_specification_has_them() -> None:
     item = Metric("m", "1", "d", "counter", 1, 2**63, [NumberPoint({"k": True}, 5)])
-    body = encode_metrics(make_resource({}), {Scope("s", "1"): [item]})
+    body = b"".join(encode_metrics(make_resource({}), {Scope("s", "1"): [item]}))
     (metric,) = json.loads(to_json("metrics", body))["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
     assert metric["sum"] == {
         "dataPoints": [
@@ -143,7 +143,9 @@ def test_metrics_as_the_specification_has_them() -> None:
 
 
 def test_enums_are_numbers_and_bytes_are_base64_in_logs() -> None:
-    body = encode_logs(make_resource({}), {Scope("s", "1"): [LogRecord(1, 2, "e", "warn", "", {"a": "\udcff"})]})
+    body = b"".join(
+        encode_logs(make_resource({}), {Scope("s", "1"): [LogRecord(1, 2, "e", "warn", "", {"a": "\udcff"})]})
+    )
     (record,) = json.loads(to_json("logs", body))["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
     assert record == {
         "timeUnixNano": "1",
@@ -179,7 +181,9 @@ def test_ids_are_hexadecimal_in_traces() -> None:
 
 def test_numbers_that_json_does_not_have_are_words() -> None:
     points = [NumberPoint({}, math.nan), NumberPoint({}, math.inf), NumberPoint({}, -math.inf)]
-    body = encode_metrics(make_resource({}), {Scope("s", "1"): [Metric("m", "1", "d", "gauge", 1, 2, points)]})
+    body = b"".join(
+        encode_metrics(make_resource({}), {Scope("s", "1"): [Metric("m", "1", "d", "gauge", 1, 2, points)]})
+    )
     (metric,) = json.loads(to_json("metrics", body))["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
     assert [point["asDouble"] for point in metric["gauge"]["dataPoints"]] == ["NaN", "Infinity", "-Infinity"]
 

@@ -54,14 +54,14 @@ def the_general_way(body: bytes, patch: pytest.MonkeyPatch) -> bytes:
 
 @given(REQUESTS)
 def test_records_are_what_they_are_the_general_way(records: dict[Scope, list[LogRecord]]) -> None:
-    body = encode_logs(make_resource({"service.name": "x"}), records)
+    body = b"".join(encode_logs(make_resource({"service.name": "x"}), records))
     made = to_json("logs", body)
     assert made == the_general_way(body, pytest.MonkeyPatch())
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=3))
 def test_our_records_are_made_without_messages(records: list[LogRecord]) -> None:
-    body = encode_logs(make_resource({"service.name": "x"}), {Scope("s", "1"): records})
+    body = b"".join(encode_logs(make_resource({"service.name": "x"}), {Scope("s", "1"): records}))
     assert logs_to_json(body, general._CONVERTERS) == to_json("logs", body)
 
 
@@ -70,7 +70,7 @@ def test_what_is_not_ours_is_what_protobuf_says_it_is(
     records: dict[Scope, list[LogRecord]], place: int, noise: bytes
 ) -> None:
     """Bytes put in, or cut off: what protobuf cannot read is refused, and the rest is as the general way has it."""
-    body = encode_logs(make_resource({}), records)
+    body = b"".join(encode_logs(make_resource({}), records))
     for broken in (body[:place] + noise + body[place:], body[:place]):
         try:
             json_format.MessageToJson(ExportLogsServiceRequest.FromString(broken))
@@ -84,7 +84,7 @@ RECORD = LogRecord(1, 2, "e", "warn", "b", {"k": "v"})
 
 @pytest.mark.parametrize("absent", ["resource", "scope"])
 def test_what_is_absent_stays_absent(absent: str) -> None:
-    request = ExportLogsServiceRequest.FromString(encode_logs(make_resource({}), {Scope("s", "1"): [RECORD]}))
+    request = ExportLogsServiceRequest.FromString(b"".join(encode_logs(make_resource({}), {Scope("s", "1"): [RECORD]})))
     (holder,) = request.resource_logs
     about: Any = holder if absent == "resource" else holder.scope_logs[0]
     about.ClearField(absent)

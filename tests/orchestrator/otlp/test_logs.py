@@ -29,13 +29,13 @@ def record(**fields: Any) -> LogRecord:
 
 
 def encode_one(**fields: Any) -> ProtoRecord:
-    request = ExportLogsServiceRequest.FromString(encode_logs(make_resource({}), {EXEC: [record(**fields)]}))
+    request = ExportLogsServiceRequest.FromString(b"".join(encode_logs(make_resource({}), {EXEC: [record(**fields)]})))
     return request.resource_logs[0].scope_logs[0].log_records[0]
 
 
 def test_encode_logs_has_one_resource_and_a_scope_each() -> None:
     resource = make_resource({"host.name": "box", "ebpf.enabled": True})
-    body = encode_logs(resource, {EXEC: [record(), record(body="b")], TCP: [record(event_name="x")]})
+    body = b"".join(encode_logs(resource, {EXEC: [record(), record(body="b")], TCP: [record(event_name="x")]}))
     (resource_logs,) = ExportLogsServiceRequest.FromString(body).resource_logs
     assert resource_logs.schema_url == SCHEMA_URL
     assert [(pair.key, pair.value) for pair in resource_logs.resource.attributes] == [

@@ -24,7 +24,7 @@ def metric(instrument: Instrument, points: Sequence[NumberPoint | HistogramPoint
 
 
 def encode(*metrics: Metric) -> Sequence[metrics_pb2.Metric]:
-    body = encode_metrics(make_resource({"host.name": "box"}), {SCOPE: metrics})
+    body = b"".join(encode_metrics(make_resource({"host.name": "box"}), {SCOPE: metrics}))
     (resource_metrics,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
     assert resource_metrics.schema_url == SCHEMA_URL
     assert resource_metrics.resource.attributes[0].value.string_value == "box"
@@ -111,7 +111,7 @@ def test_any_64_bit_number_of_a_map_can_be_sent(value: int | str) -> None:
 def test_metrics_of_several_scopes_stay_apart() -> None:
     other = Scope("bpftrace-orchestrator/exec", "1.2.3")
     gauge = metric("gauge", [NumberPoint({}, 1)])
-    body = encode_metrics(make_resource({}), {SCOPE: [gauge, gauge], other: [gauge]})
+    body = b"".join(encode_metrics(make_resource({}), {SCOPE: [gauge, gauge], other: [gauge]}))
     (resource_metrics,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
     assert [(item.scope.name, len(item.metrics)) for item in resource_metrics.scope_metrics] == [
         (SCOPE.name, 2),
@@ -150,7 +150,7 @@ POINTS = st.lists(
 @given(st.sampled_from(["counter", "updowncounter", "gauge"]), POINTS, st.integers(0, 2**63))
 def test_bytes_are_those_that_protobuf_writes(instrument: Instrument, points: list[NumberPoint], start: int) -> None:
     metrics = {Scope("s", "1"): [Metric("m", "By", "What", instrument, start, start + 1, points)]}
-    encoded = encode_metrics(make_resource({"a": 1}), metrics)
+    encoded = b"".join(encode_metrics(make_resource({"a": 1}), metrics))
     request = ExportMetricsServiceRequest.FromString(encoded)
     assert request.SerializeToString() == encoded
     (metric,) = request.resource_metrics[0].scope_metrics[0].metrics
@@ -168,7 +168,9 @@ def test_columns_are_written_as_points_are_also_when_their_series_come_again() -
     columns = NumberPoints(series, [1, -2, 2**62, 0])
     for _ in range(2):
         made = [
-            encode_metrics(make_resource({}), {Scope("s", "1"): [Metric("m", "1", "d", "counter", 1, 2, points)]})
+            b"".join(
+                encode_metrics(make_resource({}), {Scope("s", "1"): [Metric("m", "1", "d", "counter", 1, 2, points)]})
+            )
             for points in (columns, [NumberPoint(dict(one.attributes), one.value) for one in columns])
         ]
         assert made[0] == made[1]
