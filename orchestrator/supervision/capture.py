@@ -14,7 +14,7 @@ from orchestrator.bpftrace.program import STOP_SIGNAL
 from orchestrator.catalog import Signal
 from orchestrator.errors import HostError
 from orchestrator.pipeline import Pipeline
-from orchestrator.signals.clock import Clock
+from orchestrator.signals.clock import Clock, Moment
 from orchestrator.signals.event_batch import EventBatch
 from orchestrator.signals.model import LogRecord, Metric, Profile, Scope, Span
 from orchestrator.sink import Sink
@@ -39,6 +39,8 @@ _QUIET_SECONDS = 0.1
 # For how long output may lie before it is read: each time costs as much as some hundred events. What has no time of its
 # own gets that of its reading.
 _PATIENCE_TIMED, _PATIENCE = 0.5, 0.1
+# Passed on before anybody else has a turn.
+_MOST_CHUNKS = 32
 
 
 class Capture:
@@ -69,7 +71,7 @@ class Capture:
         self.at_end = False
 
     def pump(self, timeout: float) -> bool:
-        """Pass on one chunk; False if none came in ``timeout`` seconds, or the output is at its end."""
+        """Pass on what has come; False if nothing came in ``timeout`` seconds, or the output is at its end."""
         if self.at_end:
             return False
         try:
@@ -77,12 +79,23 @@ class Capture:
         except TimeoutError:
             self.pipeline.tick(self._clock.moment().unix)
             return False
+        moment = self._clock.moment()
+        for _ in range(_MOST_CHUNKS):
+            if not self._take(chunk, moment):
+                return False
+            try:
+                chunk = self.process.output.get(0)
+            except TimeoutError:
+                break
+        return True
+
+    def _take(self, chunk: bytes | None, moment: Moment) -> bool:
+        """Pass on a chunk; whether more may come."""
         if chunk is GAP:
             self._stream.gap()
             lines = self.pipeline.stream.dropped_lines = self.process.output.dropped_lines
             self._keep(lambda recorder: recorder.gap(lines))
             return True
-        moment = self._clock.moment()
         self._keep(lambda recorder: recorder.chunk(chunk, moment))
         records = self._stream.feed(chunk) if chunk else self._stream.close()
         if not self.pipeline.ready:

@@ -32,7 +32,8 @@ __all__ = ("LIMIT_REACHED", "LIMIT_RESTORED", "Governor")
 
 # The events of our own scope.
 LIMIT_REACHED, LIMIT_RESTORED = "ebpf.limit.reached", "ebpf.limit.restored"
-_READ_SECONDS = 2.0
+# Where nothing can be above a limit, it is read for the metrics only.
+_READ_SECONDS, _UNLIMITED_SECONDS = 2.0, 10.0
 _MEASURED = {"max_cpu_percent": "tracing takes {:.2f} % of all CPUs", "max_memory_mb": "tracing takes {:,.0f} MB"}
 
 
@@ -99,6 +100,7 @@ class Governor:
         self._memory = 0, 0
         self._read_at = self._judged_at = -math.inf
         self._least = 1.0
+        self._is_limited = bool(limits.max_cpu_percent or limits.max_memory_mb)
         self._statistics = count_run_time() if limits.max_cpu_percent else None
 
     def adopt(self, capture: Capture) -> Capture:
@@ -111,7 +113,7 @@ class Governor:
 
     def tick(self) -> None:
         """Read and judge, if it is time, however lately something was read for our own metrics."""
-        if time.monotonic() - self._judged_at < _READ_SECONDS:
+        if time.monotonic() - self._judged_at < (_READ_SECONDS if self._is_limited else _UNLIMITED_SECONDS):
             return
         self.read()
         self._judged_at = self._read_at
