@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from config.manifest import Manifest
+from orchestrator.allocator import keep_freed_memory
 from orchestrator.catalog import Signal
 from orchestrator.errors import UsageError
 from orchestrator.limits import LIMITS
@@ -41,6 +42,7 @@ _OTLP = (b'{"resourceLogs"', b'{"resourceMetrics"', b'{"resourceSpans"', b'{"res
 
 def run_replay(options: ReplayOptions) -> int:
     """Do the replay; return the exit code."""
+    keep_freed_memory()
     terminal, stop = Terminal(), Stop()
     with opened(options.file) as (file, modified), stop.on_signals():
         head = read_head(file)

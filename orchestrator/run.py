@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from orchestrator.allocator import keep_freed_memory
 from orchestrator.bpftrace import binary
 from orchestrator.bpftrace.process import BpftraceProcess
 from orchestrator.catalog import Signal
@@ -69,6 +70,7 @@ class _Run:
         from orchestrator.outlet import Outlet  # noqa: PLC0415
         from orchestrator.resource import resource_attributes  # noqa: PLC0415
 
+        keep_freed_memory()
         resource = resource_attributes(uuid.uuid4().hex)
         build_id = self._plan.host.kernel_build_id
         outlet = Outlet(self._options.wishes, resource, self._terminal, self._stop.request, build_id)
