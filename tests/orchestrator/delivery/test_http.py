@@ -72,7 +72,7 @@ def outcome_of(answer: HttpAnswer, request: Request = REQUEST) -> Outcome:
 
 @pytest.mark.parametrize("sizes", [[0], [1, 2, 3], [20_000, 5, 0, 70_000], [5, 20_000, 1]])
 @pytest.mark.parametrize("options", [{}, {"compression": "gzip"}])
-def test_pieces_are_posted_as_one_body(sizes: list[int], options: dict[str, str]) -> None:
+def test_pieces_are_posted_as_one_body(sizes: list[int], options: dict[str, Any]) -> None:
     request = Request("logs", [bytes([number]) * size for number, size in enumerate(sizes)], 3)
     with http_receiver() as receiver:
         assert send(receiver.url, request, **options) == Outcome(Status.ACCEPTED)
