@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ("Output", "Target")
 
 Item = TypeVar("Item")
-# A batch is full with 1,024 items, or with 3 MiB of those that are encoded many at once: each request costs as much as
-# the encoding of a thousand events.
-_BATCH_BYTES = 3 << 20
+# A batch is full with 1,024 items, or with 3.75 MiB of those that are encoded many at once: each request costs as much
+# as the encoding of a thousand events.
+_BATCH_BYTES = 15 << 18
 _ITEM_BYTES = _BATCH_BYTES // 1024
 # What receivers take: gRPC has it as its default, the Collector for both protocols.
 _REQUEST_BYTES = 4 << 20
