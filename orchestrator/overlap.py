@@ -90,8 +90,8 @@ def _wait_for(descriptor: int, overlap: Overlap) -> None:
         holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
         if overlap == "skip":
             raise OverlapError(f"skipped: this job runs already (pid {holder})") from None
-        Terminal().say(f"orchestrate: this job runs already (pid {holder}): waiting for its end")
         try:
+            Terminal().say(f"orchestrate: this job runs already (pid {holder}): waiting for its end")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except KeyboardInterrupt:
             raise OverlapError(f"stopped while it waited for the end of pid {holder}: nothing was traced") from None

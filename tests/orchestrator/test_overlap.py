@@ -108,6 +108,17 @@ def test_many_that_wait_run_one_after_the_other(capsys: pytest.CaptureFixture[st
     assert "waiting for its end" in capsys.readouterr().err
 
 
+def test_one_that_is_stopped_as_soon_as_it_has_said_that_it_waits_has_traced_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("orchestrator.terminal.Terminal.say", interrupt)
+    with guard("wait", "job"), pytest.raises(OverlapError, match="nothing was traced"), guard("wait", "job"):
+        pass
+
+
 def test_a_file_in_the_way_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with pytest.raises(OrchestratorError, match="set STATE_DIRECTORY to another folder"), guard("wait", "a"):
