@@ -30,7 +30,6 @@ _TYPES: dict[FieldType, Any] = {
 }
 _PREFIX = b'{"type": "value", "data": ["%b",'
 _MOST_KNOWN = 4096
-_STRETCH = 29_000
 # If more than one line in so many has values that were not seen before, or so many lines have, the block is read
 # another way, and so are the next ones: one, then four times as many each time, as what is new to a stream that has
 # just begun may come again and again. What has not come again by then is forgotten, and all begins anew.
@@ -104,7 +103,6 @@ class _Splitter(ABC):
     def __init__(self, tag: str, fields: Sequence[FieldType]) -> None:
         self._tag = tag
         self._prefix = _PREFIX % tag.encode()
-        self._tag_part = self._prefix[self._prefix.index(b"[") :]
         self._row = _line_decoder([_row_type(tag, fields, first=1)])
         self._known = _Known(self._read)
         self._times: msgspec.json.Decoder[list[int]] = msgspec.json.Decoder(list[_Time], strict=False)
@@ -119,7 +117,7 @@ class _Splitter(ABC):
         begin = len(self._prefix)
         end = block.find(b",", begin)
         parts = self._cut(block, end)
-        if parts is None or _count(block, self._tag_part) != len(parts.rests):
+        if parts is None or b"".join(map(itemgetter(slice(begin)), parts.lines)) != self._prefix * len(parts.lines):
             return None
         times = b",".join(map(itemgetter(slice(begin, end)), parts.lines))
         self._known.left = min(len(parts.rests) // _OFTEN, _MOST_NEW)
@@ -210,16 +208,6 @@ class _Known(dict[bytes, Any]):
             self.clear()
         row = self[text] = self._make(text)
         return row
-
-
-def _count(block: bytes, part: bytes) -> int:
-    """How often it is there, which is faster in short stretches.
-
-    CPython's bytes.count looks for 6 to 100 bytes in the simplest way where it looks through less than 30,000
-    (Objects/stringlib/fastsearch.h), in half the time that its way for longer ones takes here.
-    """
-    more = len(part) - 1
-    return sum(block.count(part, begin, begin + _STRETCH + more) for begin in range(0, len(block), _STRETCH))
 
 
 def _is_plain(text: bytes) -> bool:

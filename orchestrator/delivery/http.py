@@ -32,6 +32,7 @@ __all__ = ("HttpTransport",)
 
 # "MUST limit responses": 4 MiB, as gRPC has it.
 _MAX_ANSWER = 4 << 20
+# Below that many bytes a piece of a request waits for the next one.
 _SMALL = 1 << 14
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _USE_GRPC = "this looks like a gRPC port: use --otlp-protocol grpc"

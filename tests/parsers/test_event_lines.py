@@ -117,6 +117,8 @@ def test_numbers_that_came_as_strings_are_numbers() -> None:
         b'{"type": "value", "data": ["open",1,2,"sh","x"y"]}\n',
         line("other", 1),
         line("oben", 1, 42, "sh", "x"),
+        b'{"type": "valve", "data": ["open",1,42,"sh","x"]}\n',
+        b'{"type": "value", "date": ["open",1,42,"sh","x"]}\n',
         b'{"type": "value", "data": ["open",1,2,"sh","x"]}{"type": "value", "data": ["open",3,4,"sh","y"]}\n',
         b'{"type": "value", "data": ["open",1,2,"sh","x"]\n',
         b'{"type": "value", "data": ["open",1,2,"sh","\\uffffffc3\\uffffffa9"]}\n',
