@@ -173,14 +173,18 @@ def test_process_that_cannot_be_run(tmp_path: Path) -> None:
 
 
 WRITER = """
-import ctypes, signal, sys
-signal.signal(signal.SIGINT, lambda *_: None)
+import ctypes, os, signal, sys, time
+told = []
+signal.signal(signal.SIGINT, lambda *_: told.append(1))
 write = ctypes.CDLL(None).write  # Python's own begins anew after a signal
 line = b"x" * 4095 + b"\\n"
 for _ in range(320):
     if write(1, line, len(line)) != len(line):
         sys.exit(1)
 write(1, b"last words\\n", 11)
+while not told:
+    time.sleep(0.01)
+os._exit(0)  # Python's own end would give a late signal its default back
 """
 
 
