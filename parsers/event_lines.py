@@ -120,6 +120,8 @@ class _Splitter(ABC):
         if parts is None or b"".join(map(itemgetter(slice(begin)), parts.lines)) != self._prefix * len(parts.lines):
             return None
         times = b",".join(map(itemgetter(slice(begin, end)), parts.lines))
+        if b"\n" in times or b"\n" in b"".join(parts.texts):  # two lines, each of them broken
+            return None
         self._known.left = min(len(parts.rests) // _OFTEN, _MOST_NEW)
         try:
             numbers = self._times.decode(b"[%b]" % times)

@@ -138,6 +138,17 @@ def test_a_line_that_is_none_of_them_costs_nothing_but_itself(bad: bytes) -> Non
     assert len(plain) == 5 + len(OutputStream().feed(bad))
 
 
+@pytest.mark.parametrize("place", [b"6519", b"/etc"])
+def test_two_broken_lines_are_not_one_event(place: bytes) -> None:
+    """A time may have blanks around it in JSON, and a text that is not decoded could hold anything."""
+    good = line("open", 651996824598, 42, "sh", "/etc/passwd")
+    bad = good.replace(place, b"\n" + place[1:])
+    rows, plain = both(good * 3 + bad + good * 2)
+    assert len(values(rows)["open"]) == 5
+    assert values(rows) == values(plain)
+    assert sum(isinstance(record, Unparsed) for record in rows) == 2
+
+
 TEXTS = st.text(st.characters(min_codepoint=1, max_codepoint=0x2FF), max_size=12)
 NAMES = st.sampled_from(["sh", "a,b", ',"', "]}", ""])
 LINES = st.one_of(
