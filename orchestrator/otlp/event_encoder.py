@@ -20,6 +20,7 @@ from typing import Any
 
 from opentelemetry.proto.logs.v1 import logs_pb2
 
+from orchestrator.otlp.event_beginnings import Beginnings
 from orchestrator.otlp.event_body import encode_body
 from orchestrator.otlp.event_columns import (
     Column,
@@ -82,6 +83,7 @@ class EventEncoder:
         self._start = severity + (body if isinstance(body, bytes) else b"") + constants + name
         self._first: list[Segment] = [] if isinstance(body, bytes) else [body]
         self._shared = Memo[Any, bytes](self._write_shared)
+        self._beginnings = Memo[int, Beginnings](lambda tail: Beginnings(partial(self._begin, tail)))
         self._whole = Memo[int, Memo[Any, bytes]](lambda tail: Memo(partial(self._write_whole, tail)))
         self._heads = Memo[int, Memo[int, bytes]](lambda tail: Memo(lambda size: delimited(_LOG_RECORDS, size + tail)))
         self._text_heads = text_heads(fields[-1].attribute or "")
@@ -117,8 +119,11 @@ class EventEncoder:
     def _encode_shared(self, rows: Rows, offset: int, last: bytes) -> list[EncodedRecords]:
         """Rows that come again and again, and a text that may be another one each time."""
         tails = _tails(rows.times, offset, last)
-        shared = list(map(self._shared.__getitem__, rows.rows))
         lengths = list(map(len, rows.texts))
+        beginnings = self._beginnings[len(tails[0])].take(rows.rows, lengths)
+        if beginnings is not None:
+            return _joined([beginnings, rows.texts], tails)
+        shared = list(map(self._shared.__getitem__, rows.rows))
         sizes = map(add, map(len, shared), map(self._text_sizes.__getitem__, lengths))
         heads = map(self._heads[len(tails[0])].__getitem__, sizes)
         before = map(self._text_heads.__getitem__, lengths)
@@ -134,6 +139,11 @@ class EventEncoder:
         body = b"".join(next(iter(segment([row]))) for segment in self._first)
         record = self._start + body + _attributes(self._sources, row)
         return delimited(_LOG_RECORDS, len(record) + tail) + record
+
+    def _begin(self, tail: int, row: Any, size: int) -> bytes:
+        """A LogRecord that a text of ``size`` bytes and ``tail`` more bytes make whole."""
+        shared = self._shared[row]
+        return self._heads[tail][len(shared) + self._text_sizes[size]] + shared + self._text_heads[size]
 
     def _write_shared(self, row: Any) -> bytes:
         """All but the last one of the attributes, which is the text."""
