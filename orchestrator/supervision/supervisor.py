@@ -9,7 +9,7 @@ from orchestrator.supervision.supervised import Crew, Supervised
 
 __all__ = ("Supervisor",)
 
-_PUMP_SECONDS = 0.5
+_PUMP_SECONDS = 1.0
 _TURN_SECONDS = 0.05
 
 
