@@ -12,8 +12,13 @@ from orchestrator.otlp import event_beginnings
 def test_a_stream_that_repeats_itself_again_after_it_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_beginnings, "_MOST", 64)
     monkeypatch.setattr(event_beginnings, "_RESTING", 200)
-    made: list[int] = []
-    beginnings = event_beginnings.Beginnings(lambda row, size: made.append(size) or b"%d %d" % (row, size))
+    made: list[bytes] = []
+
+    def make(row: int, size: int) -> bytes:
+        made.append(b"%d %d" % (row, size))
+        return made[-1]
+
+    beginnings = event_beginnings.Beginnings(make)
     again, new = [7] * 50, iter(range(10_000))
     for number in range(40):
         rows = [next(new) for _ in range(50)] if 10 <= number < 20 else again
