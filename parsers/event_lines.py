@@ -180,9 +180,8 @@ class _TextsApart(_Splitter):
         lines = block.split(b'"]}\n')
         if lines.pop():
             return None
-        apart = list(map(bytes.rpartition, lines, repeat(b'"')))
-        texts = list(map(itemgetter(2), apart))
-        return _Parts(lines, list(map(itemgetter(slice(end, None)), map(itemgetter(0), apart))), texts)
+        apart = list(map(bytes.rpartition, map(itemgetter(slice(end, None)), lines), repeat(b'"')))
+        return _Parts(lines, list(map(itemgetter(0), apart)), list(map(itemgetter(2), apart)))
 
     def _read(self, rest: bytes) -> Any:
         if not rest.endswith(b","):

@@ -172,7 +172,7 @@ def _tails(times: Iterable[int], offset: int, last: bytes) -> list[bytes]:
     """The ends of records: ``last``, and the time."""
     tail = last + _TIME_TAG
     pack = struct.Struct(f"<{len(tail)}sQ").pack
-    return [pack(tail, time + offset) for time in times]
+    return list(map(pack, repeat(tail), map(add, times, repeat(offset))))
 
 
 def _joined(columns: Sequence[Iterable[bytes]], tails: Sequence[bytes]) -> list[EncodedRecords]:
