@@ -178,7 +178,7 @@ def row(name: str, runs: Sequence[Seen]) -> list[str | float]:
         f"{max(run.lost_by_us for run in runs):,.0f}",
         statistics.median(run.bpftrace / run.arrived for run in runs) * 1e6,
         statistics.median(run.ours / run.arrived for run in runs) * 1e6,
-        statistics.median(run.ours / run.bpftrace for run in runs),
+        f"{statistics.median(run.ours / run.bpftrace for run in runs):.3f}",
         statistics.median(run.memory[0] for run in runs) / 1e6,
         statistics.median(run.memory[1] for run in runs) / 1e6,
     ]

@@ -13,7 +13,7 @@ _INTERVALS = 3
 _BUSY = 0.1
 _MOST_EXTENSIONS = 5
 # We may be stopped ourselves, or a whole machine: time in which nobody looked does not count.
-_LONGEST_LOOK = 1.0
+_LONGEST_LOOK = 2.0
 
 
 class Pulse:
