@@ -31,7 +31,7 @@ _PR_SET_PDEATHSIG = 1
 _PRCTL = ctypes.CDLL(None).prctl  # found before any fork
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size, what anyone may ask for
 # What is passed on before its time, and in pieces of which size: a CPU's own cache holds what is made of one.
-_ENOUGH, _CHUNK = 4 << 20, 1 << 17
+_ENOUGH, _CHUNK = 1 << 20, 1 << 17
 # What bpftrace writes in a second at most, but for moments.
 _FASTEST = 20e6
 _USUAL_PATIENCE = 0.02

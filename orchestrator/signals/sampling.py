@@ -21,7 +21,7 @@ ADJUSTED_COUNT = "ebpf.adjusted_count"
 Key = TypeVar("Key")
 _SECOND = 1_000_000_000
 # What is read at one moment has come since the moment before, or for as long as output may lie unread.
-_UNREAD = 1_000_000_000
+_UNREAD = 500_000_000
 # However much too many were kept before, so much is left of the shares that are not enough.
 _LEAST_SHARE = 0.25
 # N is chosen again within a second once so much more has come than when it was chosen last.

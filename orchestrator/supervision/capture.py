@@ -38,7 +38,7 @@ _ATTACHING_SECONDS = 1.0
 _QUIET_SECONDS = 0.1
 # For how long output may lie before it is read: each time costs as much as some hundred events. What has no time of its
 # own gets that of its reading.
-_PATIENCE_TIMED, _PATIENCE = 1.0, 0.1
+_PATIENCE_TIMED, _PATIENCE = 0.5, 0.1
 # Passed on before anybody else has a turn.
 _MOST_CHUNKS = 32
 
