@@ -120,7 +120,7 @@ class _Splitter(ABC):
         if parts is None or b"".join(map(itemgetter(slice(begin)), parts.lines)) != self._prefix * len(parts.lines):
             return None
         times = b",".join(map(itemgetter(slice(begin, end)), parts.lines))
-        if b"\n" in times or b"\n" in b"".join(parts.texts):  # two lines, each of them broken
+        if b"\n" in times:  # two lines, each of them broken: blanks may stand around a number
             return None
         self._known.left = min(len(parts.rests) // _OFTEN, _MOST_NEW)
         try:
@@ -181,7 +181,10 @@ class _TextsApart(_Splitter):
         if lines.pop():
             return None
         apart = list(map(bytes.rpartition, map(itemgetter(slice(end, None)), lines), repeat(b'"')))
-        return _Parts(lines, list(map(itemgetter(0), apart)), list(map(itemgetter(2), apart)))
+        texts = list(map(itemgetter(2), apart))
+        if b"\n" in b"".join(texts):  # two lines, each of them broken
+            return None
+        return _Parts(lines, list(map(itemgetter(0), apart)), texts)
 
     def _read(self, rest: bytes) -> Any:
         if not rest.endswith(b","):

@@ -12,7 +12,8 @@ _INTERVALS = 3
 # Looking up the symbols of many stacks takes long, and says nothing meanwhile: who works so hard is waited for.
 _BUSY = 0.1
 _MOST_EXTENSIONS = 5
-# We may be stopped ourselves, or a whole machine: time in which nobody looked does not count.
+# We may be stopped ourselves, or a whole machine: time in which nobody looked does not count. A turn of a run in which
+# nothing comes is shorter (_PUMP_SECONDS of the supervisor).
 _LONGEST_LOOK = 2.0
 
 
